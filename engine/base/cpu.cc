@@ -1,0 +1,125 @@
+#include "engine/base/cpu.h"
+
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+
+#include <cfenv>
+#include <fstream>
+#include <sstream>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+
+namespace faultline {
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  int64_t targets;
+};
+
+// Slowest first.
+constexpr InstructionSet kInstructionSets[] = {
+    {"neon", HWY_NEON},
+    {"avx2", HWY_AVX2},
+    {"avx512", HWY_AVX3},
+};
+
+std::string restricted_to;  // Set before kernels run; "" means the best.
+
+#if defined(__x86_64__)
+constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRounding = 0x6000;
+#endif
+
+bool float_environment_is_ours() {
+#if defined(__x86_64__)
+  if (_mm_getcsr() & (kFlushToZero | kDenormalsAreZero | kRounding)) return false;
+#elif defined(__aarch64__)
+  uint64_t fpcr;
+  asm volatile("mrs %0, fpcr" : "=r"(fpcr));
+  if (fpcr & ((3ull << 22) | (1ull << 24))) return false;
+#endif
+  return std::fegetround() == FE_TONEAREST;
+}
+
+std::string cpuinfo_line(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind(key, 0) == 0) {
+      const size_t colon = line.find(':');
+      if (colon != std::string::npos && colon + 2 <= line.size()) return line.substr(colon + 2);
+    }
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+std::vector<std::string> instruction_sets() {
+  hwy::SetSupportedTargetsForTest(0);
+  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
+  if (!restricted_to.empty()) set_instruction_set(restricted_to);
+  std::vector<std::string> names;
+  for (const InstructionSet& set : kInstructionSets) {
+    if (supported & set.targets) names.push_back(set.name);
+  }
+  return names;
+}
+
+void set_instruction_set(const std::string& name) {
+  hwy::SetSupportedTargetsForTest(0);
+  restricted_to.clear();
+  if (name.empty()) {
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    return;
+  }
+  const std::vector<std::string> known = instruction_sets();
+  for (const InstructionSet& set : kInstructionSets) {
+    if (name != set.name || !(hwy::SupportedTargets() & HWY_TARGETS & set.targets)) continue;
+    hwy::SetSupportedTargetsForTest(set.targets);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    restricted_to = name;
+    return;
+  }
+  throw Error(ErrorCode::kUnsupported, "instruction set",
+              "'" + name + "' is not on this processor (there is: " + join(known, ", ") + ")");
+}
+
+std::string instruction_set() { return restricted_to.empty() ? instruction_sets().back() : restricted_to; }
+
+std::string cpu_model() { return cpuinfo_line("model name"); }
+
+std::vector<std::string> cpu_flags() {
+  static const std::vector<std::string> kMatter = {"fma",         "f16c",        "avx2",     "avx512f",  "avx512bw",
+                                                   "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "asimd"};
+  std::istringstream words(cpuinfo_line("flags") + " " + cpuinfo_line("Features"));
+  std::vector<std::string> flags;
+  for (std::string word; words >> word;) {
+    for (const std::string& flag : kMatter) {
+      if (word == flag) flags.push_back(flag);
+    }
+  }
+  return flags;
+}
+
+void set_float_environment() {
+  std::fesetround(FE_TONEAREST);
+#if defined(__x86_64__)
+  _mm_setcsr(_mm_getcsr() & ~(kFlushToZero | kDenormalsAreZero | kRounding));
+#elif defined(__aarch64__)
+  uint64_t fpcr;
+  asm volatile("mrs %0, fpcr" : "=r"(fpcr));
+  asm volatile("msr fpcr, %0" ::"r"(fpcr & ~((3ull << 22) | (1ull << 24))));
+#endif
+}
+
+void check_float_environment(const std::string& who) {
+  if (float_environment_is_ours()) return;
+  set_float_environment();
+  throw Error(ErrorCode::kInternal, who, "changed the rounding mode or flush-to-zero of this thread");
+}
+
+}  // namespace faultline

@@ -1,0 +1,74 @@
+#include "engine/base/digest.h"
+
+#include <openssl/evp.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+#include "engine/base/error.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace faultline {
+namespace {
+
+constexpr char kHexDigits[] = "0123456789abcdef";
+
+std::string to_hex(const uint8_t* bytes, size_t count) {
+  std::string text(2 * count, '0');
+  for (size_t i = 0; i < count; ++i) {
+    text[2 * i] = kHexDigits[bytes[i] >> 4];
+    text[2 * i + 1] = kHexDigits[bytes[i] & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string Digest::hex() const { return to_hex(bytes.data(), bytes.size()); }
+
+Digest Digest::from_hex(std::string_view hex) {
+  Digest digest;
+  if (hex.size() != 2 * digest.bytes.size()) throw Error(ErrorCode::kData, "digest", "not 32 hex digits: " + std::string(hex));
+  for (size_t i = 0; i < hex.size(); ++i) {
+    const char* digit = static_cast<const char*>(std::memchr(kHexDigits, hex[i], 16));
+    if (!digit) throw Error(ErrorCode::kData, "digest", "not a hex digit in " + std::string(hex));
+    digest.bytes[i / 2] = static_cast<uint8_t>(digest.bytes[i / 2] << 4 | (digit - kHexDigits));
+  }
+  return digest;
+}
+
+Digest digest_bytes(const void* data, size_t size_bytes) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, size_bytes));
+  Digest digest;
+  std::memcpy(digest.bytes.data(), canonical.digest, digest.bytes.size());
+  return digest;
+}
+
+Digest digest_chain(const Digest* digests, size_t count) {
+  static_assert(sizeof(Digest) == 16);
+  return digest_bytes(digests, count * sizeof(Digest));
+}
+
+std::string sha256_of_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(ErrorCode::kIo, path, std::string("cannot be read: ") + std::strerror(errno));
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+  std::vector<char> buffer(1 << 16);
+  while (file) {
+    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
+  }
+  uint8_t sum[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  EVP_DigestFinal_ex(context.get(), sum, &size);
+  return to_hex(sum, size);
+}
+
+}  // namespace faultline

@@ -1,0 +1,139 @@
+#include "engine/base/parallel.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/base/cpu.h"
+#include "engine/base/error.h"
+
+namespace faultline {
+namespace {
+
+thread_local bool inside_parallel_for = false;
+
+// Workers wait for a numbered job; worker i always takes range i + 1, the caller takes range 0.
+class Pool {
+ public:
+  ~Pool() { resize(0); }
+
+  void resize(int workers) {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
+    stopping_ = false;
+    for (int i = 0; i < workers; ++i) {
+      workers_.emplace_back([this, i, seen = job_] { work(i, seen); });
+    }
+  }
+
+  int size() const { return static_cast<int>(workers_.size()); }
+
+  // Runs body(range) for range 0 .. ranges-1, range 0 on this thread.
+  void run(int ranges, const std::function<void(int)>& body) {
+    {
+      std::lock_guard lock(mutex_);
+      body_ = &body;
+      ranges_ = ranges;
+      pending_ = ranges - 1;
+      failure_ = nullptr;
+      ++job_;
+    }
+    wake_.notify_all();
+    guarded(body, 0);
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return pending_ == 0; });
+    body_ = nullptr;
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  void work(int index, uint64_t seen) {
+    set_float_environment();
+    std::unique_lock lock(mutex_);
+    while (true) {
+      wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
+      if (stopping_) return;
+      seen = job_;
+      if (index + 1 >= ranges_) continue;
+      const std::function<void(int)>* body = body_;
+      lock.unlock();
+      guarded(*body, index + 1);
+      lock.lock();
+      if (--pending_ == 0) done_.notify_one();
+    }
+  }
+
+  void guarded(const std::function<void(int)>& body, int range) {
+    inside_parallel_for = true;
+    try {
+      body(range);
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+    }
+    inside_parallel_for = false;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::vector<std::thread> workers_;
+  const std::function<void(int)>* body_ = nullptr;
+  int ranges_ = 0, pending_ = 0;
+  uint64_t job_ = 0;
+  bool stopping_ = false;
+  std::exception_ptr failure_;
+};
+
+Pool& pool() {
+  static Pool pool;
+  return pool;
+}
+
+std::mutex statistics_mutex;
+std::map<std::string, int> statistics;
+
+void record(const char* kernel, int ranges) {
+  std::lock_guard lock(statistics_mutex);
+  int& most = statistics[kernel];
+  most = std::max(most, ranges);
+}
+
+}  // namespace
+
+void set_threads(int threads) {
+  if (threads < 1 || threads > 256) {
+    throw Error(ErrorCode::kArgument, "threads", std::to_string(threads) + " is not in 1 .. 256");
+  }
+  if (threads != pool().size() + 1) pool().resize(threads - 1);
+}
+
+int threads() { return pool().size() + 1; }
+
+void parallel_for(const char* kernel, int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  if (n <= 0) return;
+  const int64_t most = inside_parallel_for ? 1 : threads();
+  const int64_t ranges = std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, most);
+  if (!inside_parallel_for) record(kernel, static_cast<int>(ranges));
+  if (ranges == 1) return body(0, n);
+  pool().run(static_cast<int>(ranges), [&](int range) { body(n * range / ranges, n * (range + 1) / ranges); });
+}
+
+std::map<std::string, int> threads_used() {
+  std::lock_guard lock(statistics_mutex);
+  return statistics;
+}
+
+void reset_threads_used() {
+  std::lock_guard lock(statistics_mutex);
+  statistics.clear();
+}
+
+}  // namespace faultline
