@@ -93,8 +93,9 @@ std::string instruction_set() { return restricted_to.empty() ? instruction_sets(
 std::string cpu_model() { return cpuinfo_line("model name"); }
 
 std::vector<std::string> cpu_flags() {
-  static const std::vector<std::string> kMatter = {"fma",         "f16c",        "avx2",     "avx512f",  "avx512bw",
-                                                   "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "asimd"};
+  static const std::vector<std::string> kMatter = {"fma",      "f16c",        "avx2",        "avx512f",
+                                                   "avx512bw", "avx512_bf16", "avx512_fp16", "amx_tile",
+                                                   "amx_bf16", "asimd"};
   std::istringstream words(cpuinfo_line("flags") + " " + cpuinfo_line("Features"));
   std::vector<std::string> flags;
   for (std::string word; words >> word;) {

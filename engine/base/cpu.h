@@ -20,6 +20,7 @@ std::vector<std::string> cpu_flags();
 // Nearest even, no flush-to-zero, no denormals-are-zero: set at the start of every thread,
 // checked after a call into a foreign library.
 void set_float_environment();
-void check_float_environment(const std::string& who);  // Throws kInternal and restores if `who` left it changed.
+void check_float_environment(
+    const std::string& who);  // Throws kInternal and restores if `who` left it changed.
 
 }  // namespace faultline

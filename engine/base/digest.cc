@@ -33,7 +33,8 @@ std::string Digest::hex() const { return to_hex(bytes.data(), bytes.size()); }
 
 Digest Digest::from_hex(std::string_view hex) {
   Digest digest;
-  if (hex.size() != 2 * digest.bytes.size()) throw Error(ErrorCode::kData, "digest", "not 32 hex digits: " + std::string(hex));
+  if (hex.size() != 2 * digest.bytes.size())
+    throw Error(ErrorCode::kData, "digest", "not 32 hex digits: " + std::string(hex));
   for (size_t i = 0; i < hex.size(); ++i) {
     const char* digit = static_cast<const char*>(std::memchr(kHexDigits, hex[i], 16));
     if (!digit) throw Error(ErrorCode::kData, "digest", "not a hex digit in " + std::string(hex));

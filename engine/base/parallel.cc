@@ -117,13 +117,15 @@ void set_threads(int threads) {
 
 int threads() { return pool().size() + 1; }
 
-void parallel_for(const char* kernel, int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+void parallel_for(const char* kernel, int64_t n, int64_t grain,
+                  const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
   const int64_t most = inside_parallel_for ? 1 : threads();
   const int64_t ranges = std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, most);
   if (!inside_parallel_for) record(kernel, static_cast<int>(ranges));
   if (ranges == 1) return body(0, n);
-  pool().run(static_cast<int>(ranges), [&](int range) { body(n * range / ranges, n * (range + 1) / ranges); });
+  pool().run(static_cast<int>(ranges),
+             [&](int range) { body(n * range / ranges, n * (range + 1) / ranges); });
 }
 
 std::map<std::string, int> threads_used() {

@@ -13,9 +13,10 @@ int threads();
 
 // Calls body(begin, end) over a fixed partition of [0, n): at most threads() consecutive ranges of at least
 // `grain` items, equal but for one item. Each range runs on one thread; which thread must not matter to the
-// body's results. A parallel_for inside a body runs on the calling thread alone. The first exception is rethrown.
-// `kernel` is a string literal: the statistics below are kept under it.
-void parallel_for(const char* kernel, int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+// body's results. A parallel_for inside a body runs on the calling thread alone. The first exception is
+// rethrown. `kernel` is a string literal: the statistics below are kept under it.
+void parallel_for(const char* kernel, int64_t n, int64_t grain,
+                  const std::function<void(int64_t, int64_t)>& body);
 
 // The largest number of distinct threads that ran one parallel_for of each kernel since the last reset.
 std::map<std::string, int> threads_used();

@@ -16,15 +16,15 @@ enum class Order : uint8_t {
 // Everything that, beside the operands, decides the bits of a sum or a product. Part of each op's call,
 // written into the manifest per op.
 struct Arithmetic {
-  std::string unit = "fma";             // a name in the unit registry
-  bool tf32 = false;                    // round f32 operands of products to tf32 first
+  std::string unit = "fma";  // a name in the unit registry
+  bool tf32 = false;         // round f32 operands of products to tf32 first
   Tf32Rounding tf32_rounding = Tf32Rounding::kRna;
   Dtype accumulate = Dtype::kF32;       // kF32 or kF16
   int split_k = 1;                      // products: k cut into this many consecutive ranges
   bool split_reduce_in_output = false;  // add the parts in the output type instead of f32
   Order order = Order::kOrdered;
-  uint64_t order_seed = 0;              // kShuffled draws from it (with order_stream)
-  uint64_t order_stream = 0;            // which sum of the run this is: set per op call by the run
+  uint64_t order_seed = 0;    // kShuffled draws from it (with order_stream)
+  uint64_t order_stream = 0;  // which sum of the run this is: set per op call by the run
 
   bool operator==(const Arithmetic&) const = default;
 };

@@ -13,8 +13,8 @@ const std::vector<DtypeInfo> kTable = {
     {Dtype::kF64, "f64", 8, 11, 52, true},   {Dtype::kI32, "i32", 4, 0, 0, true},
 };
 
-// Rounds the finite, positive `magnitude` to nearest even with `fraction_bits` and smallest normal exponent `emin`.
-// Exact in f64: the quantum is a power of two and the quotient has at most 53 bits.
+// Rounds the finite, positive `magnitude` to nearest even with `fraction_bits` and smallest normal exponent
+// `emin`. Exact in f64: the quantum is a power of two and the quotient has at most 53 bits.
 double round_magnitude(double magnitude, int fraction_bits, int emin) {
   if (magnitude == 0) return 0;
   const int exponent = std::max(std::ilogb(magnitude), emin);
@@ -22,13 +22,15 @@ double round_magnitude(double magnitude, int fraction_bits, int emin) {
   return std::ldexp(std::nearbyint(std::ldexp(magnitude, -quantum)), quantum);
 }
 
-// Encodes a value that fits the format exactly, or is too large for it, as sign, exponent and fraction fields.
+// Encodes a value that fits the format exactly, or is too large for it, as sign, exponent and fraction
+// fields.
 uint16_t encode16(double value, int exponent_bits, int fraction_bits) {
   const int bias = (1 << (exponent_bits - 1)) - 1, emin = 1 - bias;
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   const uint16_t infinity = static_cast<uint16_t>(((1 << exponent_bits) - 1) << fraction_bits);
   if (std::isnan(value)) {
-    const uint64_t payload = std::bit_cast<uint64_t>(value) >> (52 - fraction_bits) & ((1u << fraction_bits) - 1);
+    const uint64_t payload =
+        std::bit_cast<uint64_t>(value) >> (52 - fraction_bits) & ((1u << fraction_bits) - 1);
     return static_cast<uint16_t>(sign | infinity | (1u << (fraction_bits - 1)) | payload);
   }
   const double magnitude = std::isinf(value) ? value : round_magnitude(std::fabs(value), fraction_bits, emin);
@@ -37,7 +39,8 @@ uint16_t encode16(double value, int exponent_bits, int fraction_bits) {
     return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::ldexp(magnitude, fraction_bits - emin)));
   }
   const int exponent = std::ilogb(magnitude);
-  const int fraction = static_cast<int>(std::ldexp(magnitude, fraction_bits - exponent)) - (1 << fraction_bits);
+  const int fraction =
+      static_cast<int>(std::ldexp(magnitude, fraction_bits - exponent)) - (1 << fraction_bits);
   return static_cast<uint16_t>(sign | ((exponent + bias) << fraction_bits) | fraction);
 }
 
@@ -53,7 +56,8 @@ Dtype dtype_from_name(const std::string& text) {
     if (text == row.name) return row.dtype;
     known.push_back(row.name);
   }
-  throw Error(ErrorCode::kNotFound, "dtype", "unknown format '" + text + "' (known: " + join(known, ", ") + ")");
+  throw Error(ErrorCode::kNotFound, "dtype",
+              "unknown format '" + text + "' (known: " + join(known, ", ") + ")");
 }
 
 float to_f32(F16 value) {
@@ -98,7 +102,8 @@ Tf32Rounding tf32_rounding_from_name(const std::string& text) {
   for (Tf32Rounding rounding : {Tf32Rounding::kRna, Tf32Rounding::kRne, Tf32Rounding::kTruncate}) {
     if (text == name(rounding)) return rounding;
   }
-  throw Error(ErrorCode::kNotFound, "tf32 rounding", "unknown rounding '" + text + "' (known: rna, rne, truncate)");
+  throw Error(ErrorCode::kNotFound, "tf32 rounding",
+              "unknown rounding '" + text + "' (known: rna, rne, truncate)");
 }
 
 const char* name(Tf32Rounding rounding) {
@@ -107,12 +112,17 @@ const char* name(Tf32Rounding rounding) {
 
 double round_to(double value, Dtype dtype) {
   switch (dtype) {
-    case Dtype::kF16: return to_f32(f16_from_f64(value));
-    case Dtype::kBf16: return to_f32(bf16_from_f64(value));
-    case Dtype::kTf32: return tf32_from_f32(static_cast<float>(value), Tf32Rounding::kRne);
-    case Dtype::kF32: return static_cast<float>(value);
+    case Dtype::kF16:
+      return to_f32(f16_from_f64(value));
+    case Dtype::kBf16:
+      return to_f32(bf16_from_f64(value));
+    case Dtype::kTf32:
+      return tf32_from_f32(static_cast<float>(value), Tf32Rounding::kRne);
+    case Dtype::kF32:
+      return static_cast<float>(value);
     case Dtype::kF64:
-    case Dtype::kI32: break;
+    case Dtype::kI32:
+      break;
   }
   return value;
 }

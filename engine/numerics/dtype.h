@@ -8,7 +8,8 @@
 
 namespace faultline {
 
-// The formats (numerics.md 1). tf32 is a compute format: tensors of it are f32 whose low 13 bits a unit does not read.
+// The formats (numerics.md 1). tf32 is a compute format: tensors of it are f32 whose low 13 bits a unit does
+// not read.
 enum class Dtype : uint8_t { kF16, kBf16, kTf32, kF32, kF64, kI32 };
 
 // One row of the dtype table: everything that the rest of the code derives from a format.
@@ -63,17 +64,22 @@ const char* name(Tf32Rounding rounding);
 // Rounds an f64 once into `dtype` and widens it again: what a value of that format can hold.
 double round_to(double value, Dtype dtype);
 
-// Calls body.template operator()<T>() with T = F16, Bf16, float, double or int32_t: the one switch over dtypes.
-// tf32 visits float.
+// Calls body.template operator()<T>() with T = F16, Bf16, float, double or int32_t: the one switch over
+// dtypes. tf32 visits float.
 template <class Body>
 auto visit(Dtype dtype, Body&& body) {
   switch (dtype) {
-    case Dtype::kF16: return body.template operator()<F16>();
-    case Dtype::kBf16: return body.template operator()<Bf16>();
-    case Dtype::kF64: return body.template operator()<double>();
-    case Dtype::kI32: return body.template operator()<int32_t>();
+    case Dtype::kF16:
+      return body.template operator()<F16>();
+    case Dtype::kBf16:
+      return body.template operator()<Bf16>();
+    case Dtype::kF64:
+      return body.template operator()<double>();
+    case Dtype::kI32:
+      return body.template operator()<int32_t>();
     case Dtype::kTf32:
-    case Dtype::kF32: break;
+    case Dtype::kF32:
+      break;
   }
   return body.template operator()<float>();
 }
@@ -82,15 +88,25 @@ auto visit(Dtype dtype, Body&& body) {
 template <class T>
 constexpr Dtype dtype_of();
 template <>
-constexpr Dtype dtype_of<F16>() { return Dtype::kF16; }
+constexpr Dtype dtype_of<F16>() {
+  return Dtype::kF16;
+}
 template <>
-constexpr Dtype dtype_of<Bf16>() { return Dtype::kBf16; }
+constexpr Dtype dtype_of<Bf16>() {
+  return Dtype::kBf16;
+}
 template <>
-constexpr Dtype dtype_of<float>() { return Dtype::kF32; }
+constexpr Dtype dtype_of<float>() {
+  return Dtype::kF32;
+}
 template <>
-constexpr Dtype dtype_of<double>() { return Dtype::kF64; }
+constexpr Dtype dtype_of<double>() {
+  return Dtype::kF64;
+}
 template <>
-constexpr Dtype dtype_of<int32_t>() { return Dtype::kI32; }
+constexpr Dtype dtype_of<int32_t>() {
+  return Dtype::kI32;
+}
 
 inline double widen(F16 v) { return to_f32(v); }
 inline double widen(Bf16 v) { return to_f32(v); }
@@ -101,9 +117,12 @@ inline double widen(int32_t v) { return v; }
 // Returns the value rounded once (nearest even) to the stored type To.
 template <class To>
 To narrow(double value) {
-  if constexpr (std::is_same_v<To, F16>) return f16_from_f64(value);
-  else if constexpr (std::is_same_v<To, Bf16>) return bf16_from_f64(value);
-  else return static_cast<To>(value);
+  if constexpr (std::is_same_v<To, F16>)
+    return f16_from_f64(value);
+  else if constexpr (std::is_same_v<To, Bf16>)
+    return bf16_from_f64(value);
+  else
+    return static_cast<To>(value);
 }
 
 }  // namespace faultline

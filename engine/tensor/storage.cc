@@ -1,0 +1,65 @@
+#include "engine/tensor/storage.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace faultline {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+class Pool {
+ public:
+  std::byte* take(size_t size) {
+    std::byte* block = reuse(size);
+    if (!block) block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
+    if (!block) throw std::bad_alloc();
+    if (fill_ >= 0) std::memset(block, fill_, size);
+    return block;
+  }
+
+  void give_back(std::byte* block, size_t size) {
+    std::lock_guard lock(mutex_);
+    free_[size].push_back(block);
+  }
+
+  void set_fill(int byte) { fill_ = byte; }
+
+ private:
+  std::byte* reuse(size_t size) {
+    std::lock_guard lock(mutex_);
+    std::vector<std::byte*>& blocks = free_[size];
+    if (blocks.empty()) return nullptr;
+    std::byte* block = blocks.back();
+    blocks.pop_back();
+    return block;
+  }
+
+  std::mutex mutex_;
+  std::map<size_t, std::vector<std::byte*>> free_;
+  std::atomic<int> fill_ = -1;
+};
+
+// Never destroyed: tensors of static lifetime may outlive any order of destruction.
+Pool& pool() {
+  static Pool& pool = *new Pool;
+  return pool;
+}
+
+}  // namespace
+
+std::shared_ptr<std::byte> allocate_storage(size_t size_bytes) {
+  const size_t size = (size_bytes + kAlignment) / kAlignment * kAlignment;
+  return {pool().take(size), [size](std::byte* block) { pool().give_back(block, size); }};
+}
+
+void set_heap_fill(int byte) { pool().set_fill(byte); }
+
+}  // namespace faultline
