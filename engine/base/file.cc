@@ -1,0 +1,54 @@
+#include "engine/base/file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "engine/base/error.h"
+
+namespace faultline {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const char* what) {
+  throw Error(ErrorCode::kIo, path, std::string(what) + ": " + std::strerror(errno));
+}
+
+bool write_all(int file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(file, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return fsync(file) == 0;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail(path, "cannot be read");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_file(const std::string& path, std::string_view text) {
+  const std::string temporary = path + ".partial";
+  const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) fail(path, "cannot be written");
+  const bool written = write_all(file, text);
+  const int reason = errno;
+  const bool closed = close(file) == 0;
+  if (written && closed && rename(temporary.c_str(), path.c_str()) == 0) return;
+  if (!written) errno = reason;
+  const int final_reason = errno;
+  unlink(temporary.c_str());
+  errno = final_reason;
+  fail(path, "cannot be written");
+}
+
+}  // namespace faultline

@@ -1,0 +1,82 @@
+#include "engine/tensor/digest.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+namespace faultline {
+namespace {
+
+constexpr int64_t kBlockBytes = 64 * 1024;
+
+// The unsigned integer of the element's width, the bits of its infinity and of its canonical NaN.
+template <class T>
+struct Pattern;
+template <>
+struct Pattern<F16> {
+  using Bits = uint16_t;
+  static constexpr Bits kInfinity = 0x7c00, kNan = 0x7e00;
+};
+template <>
+struct Pattern<Bf16> {
+  using Bits = uint16_t;
+  static constexpr Bits kInfinity = 0x7f80, kNan = 0x7fc0;
+};
+template <>
+struct Pattern<float> {
+  using Bits = uint32_t;
+  static constexpr Bits kInfinity = 0x7f800000, kNan = 0x7fc00000;
+};
+template <>
+struct Pattern<double> {
+  using Bits = uint64_t;
+  static constexpr Bits kInfinity = 0x7ff0000000000000, kNan = 0x7ff8000000000000;
+};
+
+template <class P>
+bool is_nan(typename P::Bits bits) {
+  using Bits = typename P::Bits;
+  return static_cast<Bits>(bits & static_cast<Bits>(~Bits{0} >> 1)) > P::kInfinity;
+}
+
+// Digest of one block; NaNs are rare, so the block is copied only where it has one.
+template <class T>
+Digest digest_block(const T* block, int64_t count) {
+  if constexpr (!std::is_integral_v<T>) {
+    using P = Pattern<T>;
+    using Bits = typename P::Bits;
+    const Bits* bits = reinterpret_cast<const Bits*>(block);
+    Bits any = 0;
+    for (int64_t i = 0; i < count; ++i) any |= is_nan<P>(bits[i]);
+    if (any) {
+      std::vector<Bits> canonical(bits, bits + count);
+      for (Bits& b : canonical) b = is_nan<P>(b) ? P::kNan : b;
+      return digest_bytes(canonical.data(), static_cast<size_t>(count) * sizeof(T));
+    }
+  }
+  return digest_bytes(block, static_cast<size_t>(count) * sizeof(T));
+}
+
+Digest digest_header(const Tensor& tensor) {
+  std::vector<int64_t> header = {static_cast<int64_t>(tensor.dtype()), tensor.rank()};
+  header.insert(header.end(), tensor.shape().begin(), tensor.shape().end());
+  return digest_bytes(header.data(), header.size() * sizeof(int64_t));
+}
+
+}  // namespace
+
+Digest digest(const Tensor& tensor) {
+  const Tensor whole = tensor.contiguous();
+  std::vector<Digest> parts = {digest_header(whole)};
+  visit(whole.dtype(), [&]<class T>() {
+    constexpr int64_t kBlock = kBlockBytes / sizeof(T);
+    for (int64_t begin = 0; begin < whole.size(); begin += kBlock) {
+      parts.push_back(digest_block(whole.data<T>() + begin, std::min(kBlock, whole.size() - begin)));
+    }
+  });
+  return digest_chain(parts.data(), parts.size());
+}
+
+}  // namespace faultline
