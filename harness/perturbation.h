@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/base/registry.h"
 #include "harness/recipe.h"
@@ -14,6 +16,7 @@ struct Launch {
   Recipe recipe;
   std::map<std::string, std::string> environment;  // added to, or "" removed from, the sweep's own
   std::string working_folder;                      // "": the run's own
+  int64_t clock_shift_s = 0;                       // how far off the process sees the time of day
 };
 
 // What the world may change without asking. One file each in harness/perturbations.
@@ -25,5 +28,8 @@ struct Perturbation {
   std::string remedy;   // what restores the bits, and what that costs; "" if nothing needs restoring
   std::function<void(Launch&, uint64_t seed)> apply;
 };
+
+// Names in the order of a matrix's columns: those that should be bitwise first.
+std::vector<std::string> perturbation_names();
 
 }  // namespace faultline::harness

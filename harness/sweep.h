@@ -3,10 +3,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "harness/compare.h"
-#include "harness/perturbation.h"
+#include "harness/sweep_result.h"
 
 namespace faultline::harness {
 
@@ -14,47 +14,22 @@ namespace faultline::harness {
 struct SweepOptions {
   std::vector<Recipe> recipes;
   std::vector<std::string> perturbations;
+  std::vector<std::string> only;  // "recipe/perturbation", both may be globs; none: every cell
   std::vector<int64_t> seeds = {1};
   int jobs = 0;        // 0: as many as there are processors
   std::string folder;  // "faultline-out"
-  bool fresh = false, dry_run = false;
-  std::vector<std::pair<std::string, std::string>> only;  // recipe/perturbation, either may be "*"
-  std::map<std::string, std::string> expect;              // perturbation -> "bitwise" | "parts"
+  bool fresh = false;
+  std::string command;  // for the report
 };
 
-// One cell of the reproducibility matrix, for one seed.
-struct Cell {
-  std::string recipe, perturbation;
-  int64_t seed = 1;
-  std::string baseline_folder, run_folder;  // relative to the sweep's folder
-  Verdict verdict;
-  double step_time_us = 0;  // of the perturbed run
-};
+// Runs what is missing, each run and comparison as a process of its own, and writes sweep.json, matrix.csv
+// and report.html. Returns nothing if it was interrupted by a signal: what has finished is kept, and the same
+// call goes on from there. Throws kMismatch for a folder that belongs to another sweep or build, kIo.
+std::optional<SweepResult> sweep(const SweepOptions& options);
 
-// Everything that the terminal, matrix.csv and the report are made from; kept as sweep.json in the folder.
-struct SweepResult {
-  std::vector<Recipe> recipes;
-  std::vector<std::string> perturbations;
-  std::vector<int64_t> seeds;
-  std::vector<Cell> cells;
-  std::map<std::string, double> step_time_us;  // baseline, per recipe
-  std::string command;                         // repeats the sweep
-  double seconds = 0;
-  std::string folder;
-};
-
-Json to_json(const SweepResult& result);
-SweepResult sweep_from_json(const Json& json);
-
-// Runs what is missing, compares, and writes sweep.json, matrix.csv and report.html. Returns the result.
-SweepResult sweep(const SweepOptions& options);
-
-// The one sentence that answers the question, made from the data (report.md 1).
-std::string answer(const SweepResult& result);
-std::string matrix_text(const SweepResult& result, bool colour);  // for the terminal
-std::string matrix_csv(const SweepResult& result);
-
-// Self-contained HTML (report.md). Reads the ledgers under result.folder.
-std::string report_html(const SweepResult& result);
+// One line per cell that is not as expected: `expect` maps a perturbation to "bitwise" or "parts"; where it
+// is silent, a perturbation that should be bitwise must be.
+std::vector<std::string> unmet_expectations(const SweepResult& result,
+                                            const std::map<std::string, std::string>& expect);
 
 }  // namespace faultline::harness
