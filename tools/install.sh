@@ -33,14 +33,14 @@ for package in $wanted; do
 done
 [ -z "$missing" ] && exit 0
 
-command="apt-get install --no-install-recommends$missing"
-command -v apt-get >/dev/null || die "packages are missing and there is no apt-get here; on Debian 12: $command"
+command="apt-get update && apt-get install --no-install-recommends$missing"
+command -v apt-get >/dev/null || die "packages are missing and there is no apt-get here; on Debian 12, as root: $command"
 if [ "$(id -u)" = 0 ]; then
   as_root=
 elif sudo -n true 2>/dev/null; then
   as_root="sudo -n"
 else
-  die "packages are missing and installing them needs root: sudo $command"
+  die "packages are missing and installing them needs root; as root: $command"
 fi
 
 echo "faultline: installing$missing" >&2
