@@ -28,13 +28,14 @@ class LedgerWriter {
   ~LedgerWriter();  // Without close(): what is committed stays, marked as not closed.
 
   void add(const StepRecord& record);
-  void add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& state);
+  // Parameters at the start of `step`, f32.
+  void add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& parameters);
   void close(const RunResult& result, const std::map<std::string, uint64_t>& draws,
              const std::vector<Entry>& final_state);
 
  private:
-  struct Database;
-  std::unique_ptr<Database> database_;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 // Reads a ledger. Throws kData for a file that is not a ledger, is damaged or cut short, or has another
@@ -61,9 +62,9 @@ class Ledger {
   std::map<std::string, std::vector<float>> snapshot(int64_t step) const;
 
  private:
-  struct Database;
-  explicit Ledger(std::unique_ptr<Database> database);
-  std::unique_ptr<Database> database_;
+  struct Parts;
+  explicit Ledger(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace faultline::harness
