@@ -14,7 +14,8 @@ namespace {
 
 constexpr int64_t kStepsPerCommit = 64;
 
-// Everything of a step is one row: `layout` names its entries (the same list step after step), `digests` holds theirs.
+// Everything of a step is one row: `layout` names its entries (the same list step after step), `digests`
+// holds theirs.
 constexpr const char* kSchema = R"(
   PRAGMA journal_mode = DELETE;
   PRAGMA synchronous = OFF;
@@ -30,7 +31,8 @@ constexpr const char* kSchema = R"(
 )";
 
 constexpr const char* kStepColumns =
-    "step, lr, advances, scale, overflow, first_nonfinite, nonfinite_element, skipped, decision, loss_bits, digest, "
+    "step, lr, advances, scale, overflow, first_nonfinite, nonfinite_element, skipped, decision, loss_bits, "
+    "digest, "
     "root, time_us";
 
 std::string blob_of(const Digest& digest) {
@@ -39,7 +41,8 @@ std::string blob_of(const Digest& digest) {
 
 Digest digest_from(std::string_view blob, const std::string& path) {
   Digest digest;
-  if (blob.size() != digest.bytes.size()) throw Error(ErrorCode::kData, path, "holds a digest of the wrong size");
+  if (blob.size() != digest.bytes.size())
+    throw Error(ErrorCode::kData, path, "holds a digest of the wrong size");
   std::memcpy(digest.bytes.data(), blob.data(), blob.size());
   return digest;
 }
@@ -87,8 +90,11 @@ StepRecord read_step(const Statement& row, const std::string& path) {
 }
 
 Json to_json(const RunResult& r) {
-  return {{"final_loss", r.final_loss},       {"test_loss", r.test_loss}, {"test_accuracy", r.test_accuracy},
-          {"steps", r.steps},                 {"step_time_us", r.step_time_us}};
+  return {{"final_loss", r.final_loss},
+          {"test_loss", r.test_loss},
+          {"test_accuracy", r.test_accuracy},
+          {"steps", r.steps},
+          {"step_time_us", r.step_time_us}};
 }
 
 // JSON has no NaN: nlohmann writes null, which reads back as NaN here.
@@ -137,7 +143,8 @@ struct LedgerWriter::Parts {
   int64_t last_layout = 0, uncommitted = 0;
 };
 
-LedgerWriter::LedgerWriter(const std::string& path, const Json& manifest) : parts_(std::make_unique<Parts>(path)) {
+LedgerWriter::LedgerWriter(const std::string& path, const Json& manifest)
+    : parts_(std::make_unique<Parts>(path)) {
   parts_->set_meta("schema", std::to_string(kLedgerSchema));
   parts_->set_meta("manifest", manifest.dump());
   parts_->set_meta("closed", "0");
@@ -152,14 +159,22 @@ void LedgerWriter::add(const StepRecord& r) {
   const int64_t layout = parts_->layout_of(r.entries);
   const std::string digests = packed(r.entries);
   parts_->add_step.bind(r.step).bind(r.lr).bind(r.advances).bind(r.scale).bind(int64_t{r.overflow});
-  parts_->add_step.bind(r.first_nonfinite).bind(r.nonfinite_element).bind(int64_t{r.skipped}).bind(r.decision);
+  parts_->add_step.bind(r.first_nonfinite)
+      .bind(r.nonfinite_element)
+      .bind(int64_t{r.skipped})
+      .bind(r.decision);
   parts_->add_step.bind(double{r.loss}).bind(int64_t{std::bit_cast<uint32_t>(r.loss)}).bind(layout);
   parts_->add_step.bind_blob(digests.data(), digests.size());
   parts_->add_step.bind_blob(r.digest.bytes.data(), r.digest.bytes.size());
   parts_->add_step.bind_blob(r.root.bytes.data(), r.root.bytes.size()).bind(r.time_us);
   parts_->add_step.run();
   for (const auto& [tensor, count] : r.underflow) {
-    parts_->add_underflow.bind(r.step).bind(tensor).bind(count.lost).bind(count.subnormal).bind(count.nonzero).run();
+    parts_->add_underflow.bind(r.step)
+        .bind(tensor)
+        .bind(count.lost)
+        .bind(count.subnormal)
+        .bind(count.nonzero)
+        .run();
   }
   if (++parts_->uncommitted == kStepsPerCommit) parts_->commit();
 }
@@ -192,7 +207,8 @@ struct Ledger::Parts {
 
   std::string meta(const std::string& key) {
     Statement find(database, "SELECT value FROM meta WHERE key = ?1");
-    if (!find.bind(key).step()) throw Error(ErrorCode::kData, database.path(), "has no '" + key + "': not a ledger");
+    if (!find.bind(key).step())
+      throw Error(ErrorCode::kData, database.path(), "has no '" + key + "': not a ledger");
     return find.text(0);
   }
 
@@ -220,8 +236,8 @@ Ledger Ledger::open(const std::string& path) {
   const std::string schema = parts->meta("schema");
   if (schema != std::to_string(kLedgerSchema)) {
     throw Error(ErrorCode::kData, path,
-                fmt::format("has ledger schema {}, this program reads {}: use the version that wrote it", schema,
-                            kLedgerSchema));
+                fmt::format("has ledger schema {}, this program reads {}: use the version that wrote it",
+                            schema, kLedgerSchema));
   }
   parts->manifest = parts->json("manifest");
   Ledger ledger(std::move(parts));
@@ -262,10 +278,12 @@ int64_t Ledger::size() const {
 
 StepRecord Ledger::step(int64_t step) const {
   static const std::string kSql = fmt::format(
-      "SELECT {}, names, digests FROM steps JOIN layouts ON layouts.id = steps.layout WHERE step = ?1", kStepColumns);
+      "SELECT {}, names, digests FROM steps JOIN layouts ON layouts.id = steps.layout WHERE step = ?1",
+      kStepColumns);
   Statement row(parts_->database, kSql.c_str());
   if (!row.bind(step).step()) {
-    throw Error(ErrorCode::kNotFound, path(), fmt::format("has no step {}, it holds 0 .. {}", step, size() - 1));
+    throw Error(ErrorCode::kNotFound, path(),
+                fmt::format("has no step {}, it holds 0 .. {}", step, size() - 1));
   }
   StepRecord record = read_step(row, path());
   record.entries = unpacked(row.text(13), row.blob(14), path());

@@ -95,10 +95,12 @@ void check_range(const Setting& setting, const Json& value, const std::string& s
   }
 }
 
-// A YAML scalar as the type that the setting asks for; text that does not parse stays text and fails the type check.
+// A YAML scalar as the type that the setting asks for; text that does not parse stays text and fails the type
+// check.
 Json parse_scalar(const Setting& setting, const std::string& text) {
   if (setting.fallback.is_string()) return text;
-  if (setting.fallback.is_boolean()) return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(text);
+  if (setting.fallback.is_boolean())
+    return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(text);
   if (setting.fallback.is_array()) {
     Json list = Json::parse(text.empty() || text[0] == '[' ? text : "[" + text + "]", nullptr, false);
     return list.is_discarded() ? Json(text) : list;
@@ -137,6 +139,8 @@ const std::vector<Setting>& settings() {
       {"data.path", "", "folder of the data files; empty: where Debian's package puts them"},
       {"data.train_examples", 0, "training examples used, from the first on; 0: all", 0, kHuge},
       {"data.test_examples", 0, "test examples used, from the first on; 0: all", 0, kHuge},
+      {"data.image_size", 28, "synthetic: rows and columns of an image", 1, 1024},
+      {"data.drop_last", true, "drop the last batch of an epoch if it is short"},
       {"data.batch", 64, "examples a step", 1, 65536},
       {"train.steps", 200, "steps of training, skipped ones counted", 1, kHuge},
       {"train.epochs", 0.0, "training length in epochs instead of steps; 0: train.steps decides", 0, 1e6},
@@ -155,7 +159,8 @@ const std::vector<Setting>& settings() {
       {"amp.growth_factor", 2.0, "dynamic: factor after growth_interval clean steps", 1, 1e6},
       {"amp.backoff_factor", 0.5, "dynamic: factor after an overflow", 1e-6, 1},
       {"amp.growth_interval", 2000, "dynamic: clean steps before the scale grows", 1, kHuge},
-      {"amp.on_skip", "hold", "whether the learning-rate schedule holds or advances on a skipped step", 0, 0, on_skip},
+      {"amp.on_skip", "hold", "whether the learning-rate schedule holds or advances on a skipped step", 0, 0,
+       on_skip},
       {"optimizer.name", "sgd", "optimizer", 0, 0, registered<OptimizerKind>},
       {"optimizer.momentum", 0.9, "sgd: momentum", 0, 1},
       {"optimizer.nesterov", false, "sgd: Nesterov momentum"},
@@ -166,6 +171,7 @@ const std::vector<Setting>& settings() {
       {"schedule.name", "constant", "learning-rate schedule", 0, 0, registered<ScheduleKind>},
       {"schedule.lr", 0.05, "learning rate: initial, or largest for one_cycle", 0, 1e6},
       {"schedule.warmup_steps", 0, "steps of linear warm-up in front of the schedule", 0, kHuge},
+      {"schedule.warmup_start", 1.0 / 3, "share of the rate at the first warm-up step", 0, 1},
       {"schedule.step_size", 100, "step: steps between two decays", 1, kHuge},
       {"schedule.milestones", Json::array({100, 150}), "multistep: steps at which the rate decays"},
       {"schedule.gamma", 0.1, "step, multistep, exponential: factor of one decay", 0, 10},
@@ -175,7 +181,8 @@ const std::vector<Setting>& settings() {
       {"schedule.final_div_factor", 1e4, "one_cycle: first rate over the last one", 1e-6, 1e12},
       {"schedule.pct_start", 0.3, "one_cycle: share of the steps in which the rate rises", 0, 1},
       {"ledger.detail", "state", "what is digested at each step", 0, 0, details},
-      {"ledger.underflow_every", 20, "steps between two measurements of gradient underflow; 0: never", 0, kHuge},
+      {"ledger.underflow_every", 20, "steps between two measurements of gradient underflow; 0: never", 0,
+       kHuge},
       {"ledger.snapshots", 12, "parameter snapshots kept for the growth of a difference", 0, 1000},
       {"runtime.threads", 1, "threads of the kernels", 1, 256},
       {"runtime.instruction_set", "best", "instruction set of the kernels", 0, 0, instruction_set_names},
@@ -184,7 +191,7 @@ const std::vector<Setting>& settings() {
       {"plant.parameter", "", "parameter to change"},
       {"plant.element", 0, "row-major index of the element", 0, kHuge},
       {"plant.value", Json(""), "value that the element gets first; empty: it keeps its own"},
-      {"plant.ulps", 1, "units in the last place that the element is then moved", -1024, 1024},
+      {"plant.ulps", 1, "units in the last place that the element is then moved", 0, 1024},
   };
   return kSettings;
 }

@@ -5,8 +5,8 @@
 namespace faultline::harness {
 
 Database::Database(const std::string& path, Mode mode) : path_(path), mode_(mode) {
-  const int flags =
-      mode == Mode::kCreate ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXCLUSIVE : SQLITE_OPEN_READONLY;
+  const int flags = mode == Mode::kCreate ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXCLUSIVE
+                                          : SQLITE_OPEN_READONLY;
   if (sqlite3_open_v2(path.c_str(), &handle_, flags, nullptr) == SQLITE_OK) return;
   const std::string reason = handle_ ? sqlite3_errmsg(handle_) : "out of memory";
   sqlite3_close(handle_);

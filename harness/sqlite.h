@@ -7,7 +7,8 @@
 
 namespace faultline::harness {
 
-// Thin owners of SQLite's handles. Errors become Error(kIo) on writing and Error(kData) on reading, with the path.
+// Thin owners of SQLite's handles. Errors become Error(kIo) on writing and Error(kData) on reading, with the
+// path.
 class Database {
  public:
   enum class Mode { kCreate, kRead };

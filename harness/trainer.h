@@ -46,6 +46,9 @@ struct StepRecord {
 Digest step_digest(const StepRecord& record);
 Digest chain_root(const Digest& previous, const Digest& step);
 
+// Name of an op's output as people say it: "conv2", "conv2/dw", "bn1/output1".
+std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index);
+
 // Trains one recipe step by step, in this process. Two trainers of equal recipes give equal bits.
 class Trainer {
  public:
@@ -55,11 +58,13 @@ class Trainer {
   int64_t steps() const;  // as the recipe asks
   int64_t next_step() const;
 
-  // Runs the next step. The observer, if any, also sees the step's leaves (on_leaf) and every op.
+  // Runs the next step: digests as ledger.detail says, verdict, update or skip (numerics.md 2.7).
   StepRecord step();
 
-  // Leaves of the state now, in order: parameters, optimizer state. Names as in Entry without "leaf/".
+  // Leaves of the state now, in order: parameters, buffers, optimizer state. Names as in Entry without
+  // "leaf/".
   std::vector<std::pair<std::string, Tensor>> state() const;
+  size_t parameter_count() const;                 // the first so many of state() are the parameters
   std::map<std::string, uint64_t> draws() const;  // random numbers drawn so far, per stream
 
   struct Evaluation {

@@ -1,0 +1,438 @@
+#include "harness/trainer.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+
+#include "amp/gradients.h"
+#include "amp/policy.h"
+#include "amp/scaler.h"
+#include "engine/base/cpu.h"
+#include "engine/base/error.h"
+#include "engine/base/parallel.h"
+#include "engine/numerics/ulp.h"
+#include "engine/ops/cross_entropy.h"
+#include "engine/optim/optimizer.h"
+#include "engine/optim/schedule.h"
+#include "engine/tensor/digest.h"
+#include "models/data/dataset.h"
+#include "models/data/sampler.h"
+#include "models/zoo/model.h"
+
+namespace faultline::harness {
+namespace {
+
+using models::Datasets;
+
+constexpr int64_t kEvaluationBatch = 250;
+
+models::DataConfig data_config(const Recipe& recipe) {
+  return {recipe.text("data.name"),
+          recipe.text("data.path"),
+          recipe.integer("data.train_examples"),
+          recipe.integer("data.test_examples"),
+          recipe.integer("data.image_size"),
+          static_cast<uint64_t>(recipe.integer("train.seed"))};
+}
+
+// Data sets are kept for the life of the process: a comparison trains two runs on the same one.
+std::shared_ptr<const Datasets> load(const Recipe& recipe) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const Datasets>> loaded;
+  const std::lock_guard lock(mutex);
+  const models::DataConfig c = data_config(recipe);
+  std::shared_ptr<const Datasets>& data = loaded[fmt::format(
+      "{}\n{}\n{} {} {} {}", c.name, c.path, c.train_examples, c.test_examples, c.image_size, c.seed)];
+  if (!data) data = std::make_shared<Datasets>(models::load_datasets(c));
+  return data;
+}
+
+std::unique_ptr<models::Model> make_model(const Recipe& recipe) {
+  return models::make_model(recipe.text("model.name"), {{"hidden", recipe.integer("model.hidden")}},
+                            static_cast<uint64_t>(recipe.integer("train.seed")));
+}
+
+amp::Policy policy(const Recipe& recipe) {
+  amp::Policy policy;
+  policy.compute = dtype_from_name(recipe.text("precision.compute"));
+  policy.unit = recipe.text("precision.unit");
+  policy.accumulate = dtype_from_name(recipe.text("precision.accumulate"));
+  policy.tf32_rounding = tf32_rounding_from_name(recipe.text("precision.tf32_rounding"));
+  policy.split_k = static_cast<int>(recipe.integer("precision.split_k"));
+  policy.split_reduce_in_output = recipe.text("precision.split_reduce") == "output";
+  policy.order = recipe.text("reduction.order") == "shuffled" ? Order::kShuffled : Order::kOrdered;
+  policy.order_seed = static_cast<uint64_t>(recipe.integer("reduction.seed"));
+  return policy;
+}
+
+std::unique_ptr<amp::LossScaler> make_scaler(const Recipe& recipe) {
+  return amp::make_scaler({recipe.text("amp.scaler"), recipe.real("amp.static_scale"),
+                           recipe.real("amp.init_scale"), recipe.real("amp.growth_factor"),
+                           recipe.real("amp.backoff_factor"), recipe.integer("amp.growth_interval")});
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const Recipe& recipe) {
+  return faultline::make_optimizer({recipe.text("optimizer.name"), recipe.real("optimizer.momentum"),
+                                    recipe.flag("optimizer.nesterov"), recipe.real("optimizer.weight_decay"),
+                                    recipe.real("optimizer.beta1"), recipe.real("optimizer.beta2"),
+                                    recipe.real("optimizer.eps")});
+}
+
+std::unique_ptr<Schedule> make_schedule(const Recipe& recipe, int64_t total_steps) {
+  ScheduleConfig c;
+  c.name = recipe.text("schedule.name");
+  c.lr = recipe.real("schedule.lr");
+  c.total_steps = total_steps;
+  c.step_size = recipe.integer("schedule.step_size");
+  c.milestones = recipe.integers("schedule.milestones");
+  c.gamma = recipe.real("schedule.gamma");
+  c.power = recipe.real("schedule.power");
+  c.min_lr = recipe.real("schedule.min_lr");
+  c.pct_start = recipe.real("schedule.pct_start");
+  c.div_factor = recipe.real("schedule.div_factor");
+  c.final_div_factor = recipe.real("schedule.final_div_factor");
+  c.warmup_steps = recipe.integer("schedule.warmup_steps");
+  c.warmup_start = recipe.real("schedule.warmup_start");
+  return faultline::make_schedule(c);
+}
+
+Detail detail(const Recipe& recipe) {
+  const std::string& text = recipe.text("ledger.detail");
+  return text == "ops" ? Detail::kOps : text == "state" ? Detail::kState : Detail::kOff;
+}
+
+Tensor scalar(double value) { return Tensor::full({}, Dtype::kF64, value); }
+
+// Digests every output of every op as it appears.
+class DigestObserver : public Observer {
+ public:
+  explicit DigestObserver(std::vector<Entry>& entries) : entries_(entries) {}
+
+  void on_op(const OpEvent& event) override {
+    for (size_t i = 0; i < event.outputs.size(); ++i) {
+      if (!event.outputs[i].defined()) continue;
+      const std::string output = output_name(event.op, event.name, event.grad_call != nullptr, i);
+      entries_.push_back({fmt::format("{}/{}", name(event.phase), output), digest(event.outputs[i])});
+    }
+  }
+
+ private:
+  std::vector<Entry>& entries_;
+};
+
+// Hands every event to several observers in turn.
+class FanOut : public Observer {
+ public:
+  void add(Observer* observer) { observers_.push_back(observer); }
+  bool empty() const { return observers_.empty(); }
+  void on_op(const OpEvent& event) override {
+    for (Observer* observer : observers_) observer->on_op(event);
+  }
+
+ private:
+  std::vector<Observer*> observers_;
+};
+
+// Lists the formats and the arithmetic of each op of one step.
+class Resolver : public Observer {
+ public:
+  void on_op(const OpEvent& event) override {
+    if (event.grad_call) return;
+    Json row = {{"name", event.name},
+                {"op", event.op.name},
+                {"class", faultline::name(event.op.numeric_class)},
+                {"output", faultline::name(event.outputs[0].dtype())}};
+    for (const Tensor& input : event.call.inputs) {
+      if (input.defined()) row["inputs"].push_back(faultline::name(input.dtype()));
+    }
+    if (event.op.numeric_class == NumericClass::kProduct) {
+      const Arithmetic& a = event.call.arithmetic;
+      row["unit"] = a.unit;
+      row["accumulate"] = faultline::name(a.accumulate);
+      if (a.tf32) row["operands"] = std::string("tf32 ") + faultline::name(a.tf32_rounding);
+      if (a.split_k > 1) row["split_k"] = a.split_k;
+    }
+    rows.push_back(row);
+  }
+
+  Json rows = Json::array();
+};
+
+// Sets what surrounds the ops of this thread until the end of the block.
+class Surround {
+ public:
+  Surround(PrecisionHook* precision, Observer* observer, int64_t step, uint64_t seed, bool training)
+      : previous_(execution()) {
+    execution() = {precision, observer, "", step, seed, training};
+    begin_step(step);
+  }
+  ~Surround() { execution() = previous_; }
+
+ private:
+  Execution previous_;
+};
+
+Variable loss_of(models::Model& model, const models::Batch& batch, Variable* logits = nullptr) {
+  const Variable output = model.forward(Variable(batch.x, false, "x"));
+  if (logits) *logits = output;
+  const Scope scope("loss");
+  return cross_entropy(output, Variable(batch.labels, false, "labels"));
+}
+
+int64_t correct_predictions(const Tensor& logits, const Tensor& labels) {
+  const int64_t examples = logits.dim(0), classes = logits.dim(1);
+  int64_t correct = 0;
+  for (int64_t i = 0; i < examples; ++i) {
+    int64_t best = 0;
+    for (int64_t c = 1; c < classes; ++c) {
+      if (logits.at(i * classes + c) > logits.at(i * classes + best)) best = c;
+    }
+    correct += best == labels.data<int32_t>()[i];
+  }
+  return correct;
+}
+
+}  // namespace
+
+std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {
+  if (!backward) return index == 0 ? name : fmt::format("{}/output{}", name, index);
+  return index < op.input_names.size() ? fmt::format("{}/d{}", name, op.input_names[index])
+                                       : fmt::format("{}/d{}", name, index);
+}
+
+Digest step_digest(const StepRecord& r) {
+  std::vector<Digest> parts;
+  for (const Entry& entry : r.entries) {
+    parts.push_back(digest_text(entry.name));
+    parts.push_back(entry.digest);
+  }
+  const std::string verdict = fmt::format("{} {} {} {} {} {} {} {}", r.step, std::bit_cast<uint64_t>(r.lr),
+                                          r.advances, std::bit_cast<uint64_t>(r.scale), r.overflow,
+                                          r.first_nonfinite, r.nonfinite_element, r.skipped);
+  parts.push_back(digest_text(verdict));
+  parts.push_back(digest(Tensor::full({}, Dtype::kF32, r.loss)));
+  return digest_chain(parts.data(), parts.size());
+}
+
+Digest chain_root(const Digest& previous, const Digest& step) {
+  const Digest pair[] = {previous, step};
+  return digest_chain(pair, 2);
+}
+
+struct Trainer::Parts {
+  explicit Parts(const Recipe& r)
+      : recipe(r),
+        data(load(r)),
+        model(make_model(r)),
+        parameters(model->parameters()),
+        autocast(policy(r)),
+        sampler({data->train.size(), r.integer("data.batch"), r.flag("data.drop_last"), seed()}),
+        steps(r.real("train.epochs") > 0
+                  ? std::llround(r.real("train.epochs") * static_cast<double>(sampler.batches_per_epoch()))
+                  : r.integer("train.steps")),
+        optimizer(make_optimizer(r)),
+        schedule(make_schedule(r, steps)),
+        scaler(make_scaler(r)),
+        scale(scaler->initial()) {
+    if (recipe.integer("plant.step") >= 0) planted();  // refuses a wrong place now, not in the middle
+  }
+
+  uint64_t seed() const { return static_cast<uint64_t>(recipe.integer("train.seed")); }
+
+  // The parameter that the recipe plants a change in.
+  Variable planted() const {
+    std::vector<std::string> known;
+    for (const Variable& parameter : parameters) {
+      known.push_back(parameter.name());
+      if (parameter.name() != recipe.text("plant.parameter")) continue;
+      if (recipe.integer("plant.element") < parameter.value().size()) return parameter;
+      throw Error(ErrorCode::kArgument, "plant.element",
+                  fmt::format("{} is not in {} {}", recipe.integer("plant.element"), parameter.name(),
+                              parameter.value().describe()));
+    }
+    throw Error(
+        ErrorCode::kArgument, "plant.parameter",
+        fmt::format("unknown parameter '{}' (known: {})", recipe.text("plant.parameter"), join(known, ", ")));
+  }
+
+  void plant() {
+    Variable parameter = planted();
+    Tensor value = parameter.value().clone();
+    float& element = value.mutable_data<float>()[recipe.integer("plant.element")];
+    if (const std::string& text = recipe.text("plant.value"); !text.empty()) element = std::stof(text);
+    for (int64_t i = 0; i < recipe.integer("plant.ulps"); ++i) element = one_ulp(element);
+    parameter.set_value(value);
+  }
+
+  std::vector<std::pair<std::string, Tensor>> state() const {
+    std::vector<std::pair<std::string, Tensor>> leaves;
+    for (const Variable& parameter : parameters) leaves.emplace_back(parameter.name(), parameter.value());
+    for (const Variable& buffer : model->buffers()) leaves.emplace_back(buffer.name(), buffer.value());
+    for (const auto& leaf : optimizer->state()) leaves.push_back(leaf);
+    return leaves;
+  }
+
+  std::vector<std::pair<std::string, Tensor>> leaves(const models::Batch& batch, double lr) const {
+    auto leaves = state();
+    leaves.emplace_back("batch/x", batch.x);
+    leaves.emplace_back("batch/labels", batch.labels);
+    std::vector<double> counts;
+    for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
+    leaves.emplace_back("draws", Tensor::from({static_cast<int64_t>(counts.size())}, Dtype::kF64, counts));
+    leaves.emplace_back("scale", scalar(scale.scale));
+    leaves.emplace_back("lr", scalar(lr));
+    return leaves;
+  }
+
+  // Scaled backward pass, verdict, then the update or the skip.
+  void train(const models::Batch& batch, StepRecord& record) {
+    autocast.begin_step();
+    const Variable loss = loss_of(*model, batch);
+    record.loss = loss.value().data<float>()[0];
+    amp::scale_loss(loss, scale.scale).backward();
+    const amp::Verdict verdict = amp::scan(parameters);
+    record.overflow = verdict.overflow;
+    record.first_nonfinite = verdict.parameter;
+    record.nonfinite_element = verdict.element;
+    record.skipped = verdict.overflow && scaler->skips_on_overflow();
+    if (!record.skipped) {
+      amp::unscale(parameters, scale.scale);
+      optimizer->step(parameters, record.lr);
+    }
+  }
+
+  void advance(StepRecord& record) {
+    const bool holds = record.skipped && recipe.text("amp.on_skip") == "hold";
+    if (!holds) ++advances;
+    scale = scaler->next(scale, record.overflow);
+    if (!record.overflow) return;
+    const std::string cause = fmt::format("the gradient of {} is not finite at element {}",
+                                          record.first_nonfinite, record.nonfinite_element);
+    record.decision = record.skipped
+                          ? fmt::format("{}: step skipped, the learning-rate schedule {} (amp.on_skip)",
+                                        cause, holds ? "holds" : "advances")
+                          : cause + ": the update was made all the same, this scaler does not skip";
+  }
+
+  Recipe recipe;
+  std::shared_ptr<const Datasets> data;
+  std::unique_ptr<models::Model> model;
+  std::vector<Variable> parameters;
+  amp::Autocast autocast;
+  models::Sampler sampler;
+  int64_t steps;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Schedule> schedule;
+  std::unique_ptr<amp::LossScaler> scaler;
+  amp::ScalerState scale;
+  int64_t next = 0, advances = 0;
+  Digest root;
+  Witness* witness = nullptr;
+};
+
+Trainer::Trainer(const Recipe& recipe) : parts_(std::make_unique<Parts>(recipe)) {}
+Trainer::~Trainer() = default;
+
+int64_t Trainer::steps() const { return parts_->steps; }
+int64_t Trainer::next_step() const { return parts_->next; }
+size_t Trainer::parameter_count() const { return parts_->parameters.size(); }
+void Trainer::set_witness(Witness* witness) { parts_->witness = witness; }
+std::vector<std::pair<std::string, Tensor>> Trainer::state() const { return parts_->state(); }
+std::map<std::string, uint64_t> Trainer::draws() const { return parts_->sampler.draws(); }
+
+StepRecord Trainer::step() {
+  Parts& p = *parts_;
+  const auto start = std::chrono::steady_clock::now();
+  StepRecord record;
+  record.step = p.next;
+  record.advances = p.advances;
+  record.lr = p.schedule->rate(p.advances);
+  record.scale = p.scale.scale;
+  if (p.recipe.integer("plant.step") == record.step) p.plant();
+  const models::Batch batch = p.data->train.batch(p.sampler.batch(record.step));
+
+  const Detail detail = harness::detail(p.recipe);
+  if (detail != Detail::kOff || p.witness) {
+    for (const auto& [name, value] : p.leaves(batch, record.lr)) {
+      if (detail != Detail::kOff) record.entries.push_back({"leaf/" + name, digest(value)});
+      if (p.witness) p.witness->on_leaf(name, value);
+    }
+  }
+  FanOut observers;
+  DigestObserver digests(record.entries);
+  amp::UnderflowObserver underflow;
+  if (detail == Detail::kOps) observers.add(&digests);
+  if (p.witness) observers.add(p.witness);
+  const int64_t every = p.recipe.integer("ledger.underflow_every");
+  const bool measured = every > 0 && record.step % every == 0;
+  if (measured) observers.add(&underflow);
+  {
+    const Surround surround(&p.autocast, observers.empty() ? nullptr : &observers, record.step, p.seed(),
+                            true);
+    p.train(batch, record);
+  }
+  record.underflow = underflow.counts();
+  p.advance(record);
+  record.digest = step_digest(record);
+  record.root = p.root = chain_root(p.root, record.digest);
+  ++p.next;
+  record.time_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+  return record;
+}
+
+Trainer::Evaluation Trainer::evaluate() {
+  Parts& p = *parts_;
+  const Surround surround(&p.autocast, nullptr, p.next, p.seed(), false);
+  Evaluation total;
+  double loss_sum = 0;
+  int64_t correct = 0;
+  const models::Dataset& test = p.data->test;
+  for (int64_t begin = 0; begin < test.size(); begin += kEvaluationBatch) {
+    std::vector<int32_t> indices;
+    for (int64_t i = begin; i < std::min(test.size(), begin + kEvaluationBatch); ++i) {
+      indices.push_back(static_cast<int32_t>(i));
+    }
+    p.autocast.begin_step();
+    const models::Batch batch = test.batch(indices);
+    Variable logits;
+    const Variable loss = loss_of(*p.model, batch, &logits);
+    loss_sum += loss.value().at(0) * static_cast<double>(indices.size());
+    correct += correct_predictions(logits.value(), batch.labels);
+  }
+  p.autocast.begin_step();
+  total.examples = test.size();
+  total.loss = loss_sum / static_cast<double>(test.size());
+  total.accuracy = static_cast<double>(correct) / static_cast<double>(test.size());
+  return total;
+}
+
+Json Trainer::resolved() const {
+  // A model of its own makes one small step, so that this trainer's state stays as it is.
+  const Parts& p = *parts_;
+  const auto model = make_model(p.recipe);
+  amp::Autocast autocast(p.autocast.policy());
+  Resolver resolver;
+  {
+    const Surround surround(&autocast, &resolver, 0, p.seed(), true);
+    loss_of(*model, p.data->train.batch({0, 1})).backward();
+  }
+  Json parameters = Json::object();
+  for (const Variable& parameter : p.parameters) parameters[parameter.name()] = parameter.value().shape();
+  Json data = Json::object();
+  for (const auto* set : {&p.data->train, &p.data->test}) data.update(Json(set->sha256));
+  return {{"ops", resolver.rows}, {"parameters", parameters}, {"data", data}, {"steps", p.steps}};
+}
+
+void apply_runtime(const Recipe& recipe) {
+  set_float_environment();
+  set_threads(static_cast<int>(recipe.integer("runtime.threads")));
+  const std::string& set = recipe.text("runtime.instruction_set");
+  set_instruction_set(set == "best" ? "" : set);
+  set_heap_fill(static_cast<int>(recipe.integer("runtime.heap_fill")));
+}
+
+}  // namespace faultline::harness
