@@ -142,7 +142,8 @@ CATCH_REGISTER_LISTENER(ResultListener)
 
 void skip(const std::string& reason) {
   skip_reason = reason.empty() ? "no reason given" : reason;
-  throw Catch::TestFailureException();  // Ends a case quietly: a failed REQUIRE does the same after its report.
+  throw Catch::TestFailureException();  // Ends a case quietly: a failed REQUIRE does the same after its
+                                        // report.
 }
 
 }  // namespace faultline
