@@ -1,5 +1,9 @@
 #include "engine/numerics/dtype.h"
 
+#include <algorithm>
+#include <iterator>
+#include <limits>
+
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 
@@ -7,46 +11,18 @@ namespace faultline {
 namespace {
 
 // The table. A format is added here and in visit().
-const std::vector<DtypeInfo> kTable = {
+constexpr DtypeInfo kTable[] = {
     {Dtype::kF16, "f16", 2, 5, 10, true},    {Dtype::kBf16, "bf16", 2, 8, 7, true},
     {Dtype::kTf32, "tf32", 4, 8, 10, false}, {Dtype::kF32, "f32", 4, 8, 23, true},
     {Dtype::kF64, "f64", 8, 11, 52, true},   {Dtype::kI32, "i32", 4, 0, 0, true},
 };
 
-// Rounds the finite, positive `magnitude` to nearest even with `fraction_bits` and smallest normal exponent
-// `emin`. Exact in f64: the quantum is a power of two and the quotient has at most 53 bits.
-double round_magnitude(double magnitude, int fraction_bits, int emin) {
-  if (magnitude == 0) return 0;
-  const int exponent = std::max(std::ilogb(magnitude), emin);
-  const int quantum = exponent - fraction_bits;
-  return std::ldexp(std::nearbyint(std::ldexp(magnitude, -quantum)), quantum);
-}
-
-// Encodes a value that fits the format exactly, or is too large for it, as sign, exponent and fraction
-// fields.
-uint16_t encode16(double value, int exponent_bits, int fraction_bits) {
-  const int bias = (1 << (exponent_bits - 1)) - 1, emin = 1 - bias;
-  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-  const uint16_t infinity = static_cast<uint16_t>(((1 << exponent_bits) - 1) << fraction_bits);
-  if (std::isnan(value)) {
-    const uint64_t payload =
-        std::bit_cast<uint64_t>(value) >> (52 - fraction_bits) & ((1u << fraction_bits) - 1);
-    return static_cast<uint16_t>(sign | infinity | (1u << (fraction_bits - 1)) | payload);
-  }
-  const double magnitude = std::isinf(value) ? value : round_magnitude(std::fabs(value), fraction_bits, emin);
-  if (std::isinf(value) || magnitude >= std::ldexp(1.0, bias + 1)) return sign | infinity;
-  if (magnitude < std::ldexp(1.0, emin)) {
-    return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::ldexp(magnitude, fraction_bits - emin)));
-  }
-  const int exponent = std::ilogb(magnitude);
-  const int fraction =
-      static_cast<int>(std::ldexp(magnitude, fraction_bits - exponent)) - (1 << fraction_bits);
-  return static_cast<uint16_t>(sign | ((exponent + bias) << fraction_bits) | fraction);
-}
-
 }  // namespace
 
-const std::vector<DtypeInfo>& dtype_table() { return kTable; }
+const std::vector<DtypeInfo>& dtype_table() {
+  static const std::vector<DtypeInfo> table(std::begin(kTable), std::end(kTable));
+  return table;
+}
 
 const DtypeInfo& info(Dtype dtype) { return kTable[static_cast<size_t>(dtype)]; }
 
@@ -71,9 +47,26 @@ float to_f32(F16 value) {
   return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-F16 f16_from_f32(float value) { return f16_from_f64(value); }
-F16 f16_from_f64(double value) { return {encode16(value, 5, 10)}; }
-Bf16 bf16_from_f64(double value) { return {encode16(value, 8, 7)}; }
+F16 f16_from_f32(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  uint32_t result;
+  if (magnitude > 0x7f800000) {
+    result = 0x7e00 | (magnitude >> 13 & 0x3ff);
+  } else if (magnitude >= 0x477ff000) {  // 65520
+    result = 0x7c00;
+  } else if (magnitude <
+             0x38800000) {  // Subnormal: the sum is 0.5 and whole steps of 2^-24, rounded by the addition.
+    result = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000;
+  } else {  // 112 is the difference of the biases.
+    result = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+  }
+  return {static_cast<uint16_t>(sign | result)};
+}
+
+// round_to rounds once; what follows is exact.
+F16 f16_from_f64(double value) { return f16_from_f32(static_cast<float>(round_to(value, Dtype::kF16))); }
+Bf16 bf16_from_f64(double value) { return bf16_from_f32(static_cast<float>(round_to(value, Dtype::kBf16))); }
 
 Bf16 bf16_from_f32(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
@@ -111,20 +104,18 @@ const char* name(Tf32Rounding rounding) {
 }
 
 double round_to(double value, Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kF16:
-      return to_f32(f16_from_f64(value));
-    case Dtype::kBf16:
-      return to_f32(bf16_from_f64(value));
-    case Dtype::kTf32:
-      return tf32_from_f32(static_cast<float>(value), Tf32Rounding::kRne);
-    case Dtype::kF32:
-      return static_cast<float>(value);
-    case Dtype::kF64:
-    case Dtype::kI32:
-      break;
-  }
-  return value;
+  const DtypeInfo& format = info(dtype);
+  if (!is_float(dtype) || dtype == Dtype::kF64 || !std::isfinite(value)) return value;
+  const int bias = (1 << (format.exponent_bits - 1)) - 1;
+  const int field = static_cast<int>(std::bit_cast<uint64_t>(value) >> 52 & 0x7ff);
+  const int exponent = std::max(field - 1023, 1 - bias);
+  const double infinity = std::numeric_limits<double>::infinity();
+  if (exponent > bias) return std::copysign(infinity, value);
+  // Beside 2^52 units in the format's last place an f64 has no room for a fraction of one.
+  const int shift = exponent - format.fraction_bits + 52;
+  const double large = std::bit_cast<double>(static_cast<uint64_t>(shift + 1023) << 52);
+  const double magnitude = std::fabs(value) + large - large;
+  return std::copysign(magnitude >= std::ldexp(1.0, bias + 1) ? infinity : magnitude, value);
 }
 
 }  // namespace faultline
