@@ -1,0 +1,107 @@
+#include "engine/numerics/ulp.h"
+
+#include <cmath>
+#include <limits>
+
+#include "engine/base/error.h"
+
+namespace faultline {
+namespace {
+
+constexpr int kTf32CutBits = 13;
+
+uint64_t low_bits(int count) { return (uint64_t{1} << count) - 1; }
+
+template <class T>
+uint64_t stored_bits(double value) {
+  const T stored = narrow<T>(value);
+  if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<uint64_t>(stored);
+  else if constexpr (sizeof(T) == 4)
+    return std::bit_cast<uint32_t>(stored);
+  else
+    return stored.bits;
+}
+
+template <class T>
+double stored_value(uint64_t bits) {
+  if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<double>(bits);
+  else if constexpr (sizeof(T) == 4)
+    return std::bit_cast<T>(static_cast<uint32_t>(bits));
+  else
+    return widen(T{static_cast<uint16_t>(bits)});
+}
+
+// The values of a format in order, -0 and +0 at 0, the next one at 1.
+int64_t position(double value, Dtype dtype) {
+  if (!is_float(dtype)) return static_cast<int64_t>(value);
+  const BitFields fields = bit_fields(bits_of(value, dtype), dtype);
+  const uint64_t fraction = dtype == Dtype::kTf32 ? fields.fraction >> kTf32CutBits : fields.fraction;
+  const int64_t magnitude = static_cast<int64_t>(fields.exponent << info(dtype).fraction_bits | fraction);
+  return fields.sign ? -magnitude : magnitude;
+}
+
+std::string binary(uint64_t bits, int count) {
+  std::string text;
+  for (int i = count - 1; i >= 0; --i) text += bits >> i & 1 ? '1' : '0';
+  return text;
+}
+
+}  // namespace
+
+uint64_t bits_of(double value, Dtype dtype) {
+  const bool is_value = is_float(dtype) ? std::isnan(value) || round_to(value, dtype) == value
+                                        : std::trunc(value) == value && value >= -0x1p31 && value < 0x1p31;
+  if (!is_value) {
+    throw Error(ErrorCode::kArgument, "bits", std::to_string(value) + " is not a value of " + name(dtype));
+  }
+  return visit(dtype, [&]<class T>() { return stored_bits<T>(value); });
+}
+
+double value_of(uint64_t bits, Dtype dtype) {
+  if (dtype == Dtype::kTf32) bits &= ~low_bits(kTf32CutBits);
+  return visit(dtype, [&]<class T>() { return stored_value<T>(bits); });
+}
+
+int64_t ulp_distance(double a, double b, Dtype dtype) {
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b) ? 0 : kMax;
+  int64_t distance;
+  if (__builtin_sub_overflow(position(a, dtype), position(b, dtype), &distance)) return kMax;
+  return std::abs(distance);
+}
+
+float one_ulp(float value) {
+  if (!std::isfinite(value)) {
+    throw Error(ErrorCode::kArgument, "one ulp",
+                "an infinity or a NaN has no neighbour, got " + std::to_string(value));
+  }
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const bool largest = std::fabs(value) == std::numeric_limits<float>::max();
+  return std::bit_cast<float>(largest ? bits - 1 : bits + 1);
+}
+
+BitFields bit_fields(uint64_t bits, Dtype dtype) {
+  const int width = 8 * size_bytes(dtype), exponent_bits = info(dtype).exponent_bits;
+  if (exponent_bits == 0) return {0, 0, bits};
+  const int fraction_bits = width - 1 - exponent_bits;  // As stored: tf32 has the 23 of f32.
+  return {bits >> (width - 1) & 1, bits >> fraction_bits & low_bits(exponent_bits),
+          bits & low_bits(fraction_bits)};
+}
+
+std::string bits_hex(uint64_t bits, Dtype dtype) {
+  std::string text;
+  for (int i = 2 * size_bytes(dtype) - 1; i >= 0; --i) text += "0123456789abcdef"[bits >> (4 * i) & 15];
+  return text;
+}
+
+std::string bits_binary(uint64_t bits, Dtype dtype) {
+  const int width = 8 * size_bytes(dtype), exponent_bits = info(dtype).exponent_bits;
+  if (exponent_bits == 0) return binary(bits, width);
+  const BitFields fields = bit_fields(bits, dtype);
+  return binary(fields.sign, 1) + " " + binary(fields.exponent, exponent_bits) + " " +
+         binary(fields.fraction, width - 1 - exponent_bits);
+}
+
+}  // namespace faultline
