@@ -90,12 +90,12 @@ RunResult run(const Recipe& recipe, const std::string& folder, const Json& label
 }
 
 std::string schedule_csv(const Ledger& ledger) {
-  const Recipe recipe = Recipe::from_json(ledger.manifest().at("recipe"), ledger.path());
+  const std::vector<double> expected = expected_rates(ledger);
   std::string csv = "step,lr,lr_expected,scale,overflow,skipped,first_nonfinite,loss\n";
   for (const StepRecord& s : ledger.steps()) {
     const std::string element = s.nonfinite_element < 0 ? "" : fmt::format("[{}]", s.nonfinite_element);
-    csv += fmt::format("{},{},{},{},{},{},{},{}\n", s.step, s.lr, expected_rate(recipe, s.advances), s.scale,
-                       int{s.overflow}, int{s.skipped}, quoted(s.first_nonfinite + element), s.loss);
+    csv += fmt::format("{},{},{},{},{},{},{},{}\n", s.step, s.lr, expected[static_cast<size_t>(s.step)],
+                       s.scale, int{s.overflow}, int{s.skipped}, quoted(s.first_nonfinite + element), s.loss);
   }
   return csv;
 }
