@@ -16,6 +16,7 @@ struct Difference {
   std::string op;             // op of the registry, "" for a leaf
   std::string phase;          // forward, backward, optimizer, leaf
   std::string shape, format;  // of the tensor: "[16, 6, 5, 5]", "f32"
+  bool inputs_equal = true;   // of the op; false: what changed them is not recorded
   std::vector<int64_t> index;
   double a = 0, b = 0;
   std::string bits_a, bits_b;  // hexadecimal, as stored
@@ -49,7 +50,9 @@ struct Verdict {
   std::optional<int64_t> equal_again_from;  // step from which every step digest is equal again, to the end
   std::vector<ManifestDifference> manifests;
   int64_t steps_a = 0, steps_b = 0;
-  int64_t first_differing_step = -1;  // by the ledgers' roots
+  int64_t first_differing_step =
+      -1;                  // by the ledgers' roots; the number of steps: only the final state differs
+  std::string unreplayed;  // where a replay did not give its ledger; then there is no `first`
   double final_loss_a = 0, final_loss_b = 0, accuracy_a = 0, accuracy_b = 0;
   double largest_weight_difference = 0;  // after the last common snapshot
   std::string cause;                     // short: "order of additions", "one ulp planted in conv1.weight"
@@ -63,10 +66,10 @@ Verdict verdict_from_json(const Json& json);
 // end.
 int64_t first_differing_step(const Ledger& a, const Ledger& b);
 
-// Compares two ledgers; where they differ, replays the steps around the first difference on both sides and
-// names the first op whose inputs were equal and whose output was not. Throws kMismatch if a replay does not
-// give the digests of its ledger (another build, or a result that depends on what was not recorded): that too
-// is an answer.
+// Compares two ledgers; where they differ, replays the steps around the first difference on both sides, each
+// under its own runtime settings, and names the first op whose inputs were equal and whose output was not.
+// Where a replay does not give its own ledger (another build, or a result that depends on what was not
+// recorded), `unreplayed` says so: that too is an answer.
 Verdict compare(const Ledger& a, const Ledger& b);
 
 }  // namespace faultline::harness
