@@ -2,7 +2,7 @@
 
 #include <git2.h>
 #include <gnu/libc-version.h>
-#include <hwy/base.h>
+#include <hwy/highway.h>
 #include <sqlite3.h>
 #include <sys/utsname.h>
 

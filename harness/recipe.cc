@@ -122,9 +122,9 @@ void read_node(const YAML::Node& node, const std::string& path, const std::strin
   if (node.IsSequence()) {
     Json list = Json::array();
     for (const YAML::Node& item : node) list.push_back(Json::parse(item.as<std::string>(), nullptr, false));
-    recipe.set(path, list, where);
+    recipe.set_value(path, list, where);
   } else {
-    recipe.set(path, parse_scalar(setting, node.IsNull() ? "" : node.as<std::string>()), where);
+    recipe.set_value(path, parse_scalar(setting, node.IsNull() ? "" : node.as<std::string>()), where);
   }
 }
 
@@ -218,15 +218,15 @@ Recipe Recipe::from_file(const std::string& path) { return from_yaml(read_file(p
 
 Recipe Recipe::from_json(const Json& json, const std::string& source) {
   Recipe recipe;
-  for (const auto& [path, value] : json.items()) recipe.set(path, value, source);
+  for (const auto& [path, value] : json.items()) recipe.set_value(path, value, source);
   return recipe;
 }
 
 void Recipe::set(const std::string& path, const std::string& text, const std::string& source) {
-  set(path, parse_scalar(find_setting(path, source), text), source);
+  set_value(path, parse_scalar(find_setting(path, source), text), source);
 }
 
-void Recipe::set(const std::string& path, Json value, const std::string& source) {
+void Recipe::set_value(const std::string& path, const Json& value, const std::string& source) {
   const Setting& setting = find_setting(path, source);
   const Json fitting = converted(setting, value);
   if (fitting.is_null()) {

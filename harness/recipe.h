@@ -33,7 +33,7 @@ class Recipe {
 
   // Sets one value from text: "amp.scaler", "dynamic". Throws as from_yaml; `source` is "--set".
   void set(const std::string& path, const std::string& text, const std::string& source = "--set");
-  void set(const std::string& path, Json value, const std::string& source);
+  void set_value(const std::string& path, const Json& value, const std::string& source);
 
   int64_t integer(const std::string& path) const;
   double real(const std::string& path) const;

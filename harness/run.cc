@@ -9,6 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/tensor/digest.h"
 #include "harness/expected_rate.h"
 #include "harness/manifest.h"
 

@@ -21,7 +21,7 @@ const Registered<Perturbation> kRepeat{
            // Fills fresh and freed memory, and hands out the large pieces from the heap instead of by mmap.
            {"GLIBC_TUNABLES", "glibc.malloc.perturb=165:glibc.malloc.mmap_threshold=1073741824"},
        };
-       launch.recipe.set("runtime.heap_fill", 165, "repeat");
+       launch.recipe.set_value("runtime.heap_fill", 165, "repeat");
      }}};
 
 }  // namespace faultline::harness

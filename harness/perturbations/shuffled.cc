@@ -10,7 +10,7 @@ const Registered<Perturbation> kShuffled{
        // A recipe that is shuffled already gets another shuffle.
        const int64_t before = launch.recipe.integer("reduction.seed");
        launch.recipe.set("reduction.order", "shuffled", "shuffled");
-       launch.recipe.set("reduction.seed", before + static_cast<int64_t>(seed), "shuffled");
+       launch.recipe.set_value("reduction.seed", before + static_cast<int64_t>(seed), "shuffled");
      }}};
 
 }  // namespace faultline::harness

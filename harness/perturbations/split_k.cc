@@ -8,7 +8,7 @@ const Registered<Perturbation> kSplitK{
      "a fixed precision.split_k: pin the library's algorithm instead of letting it choose by size",
      [](Launch& launch, uint64_t) {
        const int64_t parts = launch.recipe.integer("precision.split_k");
-       launch.recipe.set("precision.split_k", parts == 4 ? 2 : 4, "split_k");
+       launch.recipe.set_value("precision.split_k", parts == 4 ? 2 : 4, "split_k");
      }}};
 
 }  // namespace faultline::harness

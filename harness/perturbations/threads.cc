@@ -6,7 +6,7 @@ const Registered<Perturbation> kThreads{
     "threads",
     {"one thread more (odd seeds) or two more (even seeds)", true, "", [](Launch& launch, uint64_t seed) {
        const int64_t threads = launch.recipe.integer("runtime.threads");
-       launch.recipe.set("runtime.threads", threads + (seed % 2 != 0 ? 1 : 2), "threads");
+       launch.recipe.set_value("runtime.threads", threads + (seed % 2 != 0 ? 1 : 2), "threads");
      }}};
 
 }  // namespace faultline::harness

@@ -11,9 +11,9 @@ const Registered<Perturbation> kUlp{
        const auto sizes = parameter_sizes(launch.recipe);
        Draws draws(seed, "perturbation/ulp");
        const auto& [parameter, size] = sizes[draws.below(static_cast<uint32_t>(sizes.size()))];
-       launch.recipe.set("plant.step", 0, "ulp");
+       launch.recipe.set_value("plant.step", 0, "ulp");
        launch.recipe.set("plant.parameter", parameter, "ulp");
-       launch.recipe.set("plant.element", draws.below(static_cast<uint32_t>(size)), "ulp");
+       launch.recipe.set_value("plant.element", draws.below(static_cast<uint32_t>(size)), "ulp");
      }}};
 
 }  // namespace faultline::harness
