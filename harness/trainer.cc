@@ -422,9 +422,23 @@ Json Trainer::resolved() const {
   }
   Json parameters = Json::object();
   for (const Variable& parameter : p.parameters) parameters[parameter.name()] = parameter.value().shape();
-  Json data = Json::object();
-  for (const auto* set : {&p.data->train, &p.data->test}) data.update(Json(set->sha256));
-  return {{"ops", resolver.rows}, {"parameters", parameters}, {"data", data}, {"steps", p.steps}};
+  return {
+      {"ops", resolver.rows}, {"parameters", parameters}, {"data", data_sums(p.recipe)}, {"steps", p.steps}};
+}
+
+Json data_sums(const Recipe& recipe) {
+  const auto data = load(recipe);
+  Json sums = Json::object();
+  for (const auto* set : {&data->train, &data->test}) sums.update(Json(set->sha256));
+  return sums;
+}
+
+std::vector<std::pair<std::string, int64_t>> parameter_sizes(const Recipe& recipe) {
+  std::vector<std::pair<std::string, int64_t>> sizes;
+  for (const Variable& parameter : make_model(recipe)->parameters()) {
+    sizes.emplace_back(parameter.name(), parameter.value().size());
+  }
+  return sizes;
 }
 
 void apply_runtime(const Recipe& recipe) {

@@ -88,6 +88,12 @@ class Trainer {
   std::unique_ptr<Parts> parts_;
 };
 
+// Sums of the data files that the recipe trains on, by file. Reads them: throws what loading throws.
+Json data_sums(const Recipe& recipe);
+
+// Names and sizes of the model's parameters, in order. Reads no data.
+std::vector<std::pair<std::string, int64_t>> parameter_sizes(const Recipe& recipe);
+
 // Applies the process-wide settings of a recipe: threads, instruction set, heap fill.
 void apply_runtime(const Recipe& recipe);
 
