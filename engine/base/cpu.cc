@@ -28,7 +28,9 @@ constexpr InstructionSet kInstructionSets[] = {
     {"avx512", HWY_AVX3},
 };
 
-std::string restricted_to;  // Set before kernels run; "" means the best.
+const InstructionSet* restricted_to = nullptr;  // Set before kernels run; null means the best.
+
+bool is_here(const InstructionSet& set) { return hwy::SupportedTargets() & HWY_TARGETS & set.targets; }
 
 #if defined(__x86_64__)
 constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRounding = 0x6000;
@@ -59,36 +61,30 @@ std::string cpuinfo_line(const std::string& key) {
 }  // namespace
 
 std::vector<std::string> instruction_sets() {
-  hwy::SetSupportedTargetsForTest(0);
-  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
-  if (!restricted_to.empty()) set_instruction_set(restricted_to);
   std::vector<std::string> names;
   for (const InstructionSet& set : kInstructionSets) {
-    if (supported & set.targets) names.push_back(set.name);
+    if (is_here(set)) names.push_back(set.name);
   }
   return names;
 }
 
 void set_instruction_set(const std::string& name) {
-  hwy::SetSupportedTargetsForTest(0);
-  restricted_to.clear();
   if (name.empty()) {
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    restricted_to = nullptr;
     return;
   }
-  const std::vector<std::string> known = instruction_sets();
   for (const InstructionSet& set : kInstructionSets) {
-    if (name != set.name || !(hwy::SupportedTargets() & HWY_TARGETS & set.targets)) continue;
-    hwy::SetSupportedTargetsForTest(set.targets);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    restricted_to = name;
+    if (name != set.name || !is_here(set)) continue;
+    hwy::GetChosenTarget().Update(set.targets);
+    restricted_to = &set;
     return;
   }
   throw Error(ErrorCode::kUnsupported, "instruction set",
-              "'" + name + "' is not on this processor (there is: " + join(known, ", ") + ")");
+              "'" + name + "' is not on this processor (there is: " + join(instruction_sets(), ", ") + ")");
 }
 
-std::string instruction_set() { return restricted_to.empty() ? instruction_sets().back() : restricted_to; }
+std::string instruction_set() { return restricted_to ? restricted_to->name : instruction_sets().back(); }
 
 std::string cpu_model() { return cpuinfo_line("model name"); }
 

@@ -64,6 +64,7 @@ std::string sha256_of_file(const std::string& path) {
   std::vector<char> buffer(1 << 16);
   while (file) {
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    if (file.bad()) throw Error(ErrorCode::kIo, path, "cannot be read to its end");
     EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
   }
   uint8_t sum[EVP_MAX_MD_SIZE];

@@ -1,6 +1,8 @@
 #include "engine/base/parallel.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -14,6 +16,18 @@ namespace faultline {
 namespace {
 
 thread_local bool inside_parallel_for = false;
+
+// Waking a sleeping thread takes longer than many a kernel, so a thread looks for its next job a while before
+// it sleeps. It yields, because another process may want the core.
+constexpr std::chrono::microseconds kSpin{50};
+
+template <class Condition>
+void spin_until(const Condition& condition) {
+  for (const auto end = std::chrono::steady_clock::now() + kSpin; !condition();) {
+    if (std::chrono::steady_clock::now() >= end) return;
+    std::this_thread::yield();
+  }
+}
 
 // Workers wait for a numbered job; worker i always takes range i + 1, the caller takes range 0.
 class Pool {
@@ -30,7 +44,7 @@ class Pool {
     workers_.clear();
     stopping_ = false;
     for (int i = 0; i < workers; ++i) {
-      workers_.emplace_back([this, i, seen = job_] { work(i, seen); });
+      workers_.emplace_back([this, i, seen = job_.load()] { work(i, seen); });
     }
   }
 
@@ -38,16 +52,19 @@ class Pool {
 
   // Runs body(range) for range 0 .. ranges-1, range 0 on this thread.
   void run(int ranges, const std::function<void(int)>& body) {
+    std::lock_guard one_at_a_time(caller_mutex_);
     {
       std::lock_guard lock(mutex_);
       body_ = &body;
       ranges_ = ranges;
       pending_ = ranges - 1;
       failure_ = nullptr;
+      failed_range_ = ranges;
       ++job_;
     }
     wake_.notify_all();
     guarded(body, 0);
+    spin_until([this] { return pending_ == 0; });
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return pending_ == 0; });
     body_ = nullptr;
@@ -59,6 +76,9 @@ class Pool {
     set_float_environment();
     std::unique_lock lock(mutex_);
     while (true) {
+      lock.unlock();
+      spin_until([&] { return stopping_ || job_ != seen; });
+      lock.lock();
       wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
       if (stopping_) return;
       seen = job_;
@@ -71,24 +91,30 @@ class Pool {
     }
   }
 
+  // Keeps the exception of the lowest range, which is the one that a single thread would have met.
   void guarded(const std::function<void(int)>& body, int range) {
     inside_parallel_for = true;
     try {
       body(range);
     } catch (...) {
       std::lock_guard lock(mutex_);
-      if (!failure_) failure_ = std::current_exception();
+      if (range < failed_range_) {
+        failure_ = std::current_exception();
+        failed_range_ = range;
+      }
     }
     inside_parallel_for = false;
   }
 
-  std::mutex mutex_;
+  std::mutex caller_mutex_;
+  std::mutex mutex_;  // Guards what follows; the atomics are also read without it, before sleeping.
   std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
   const std::function<void(int)>* body_ = nullptr;
-  int ranges_ = 0, pending_ = 0;
-  uint64_t job_ = 0;
-  bool stopping_ = false;
+  int ranges_ = 0, failed_range_ = 0;
+  std::atomic<int> pending_{0};
+  std::atomic<uint64_t> job_{0};
+  std::atomic<bool> stopping_{false};
   std::exception_ptr failure_;
 };
 
@@ -112,6 +138,7 @@ void set_threads(int threads) {
   if (threads < 1 || threads > 256) {
     throw Error(ErrorCode::kArgument, "threads", std::to_string(threads) + " is not in 1 .. 256");
   }
+  if (inside_parallel_for) throw Error(ErrorCode::kInternal, "threads", "set inside a parallel_for");
   if (threads != pool().size() + 1) pool().resize(threads - 1);
 }
 

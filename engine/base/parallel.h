@@ -8,13 +8,15 @@
 namespace faultline {
 
 // Number of threads that parallel_for may use (the caller is one of them). Bits do not depend on it.
+// Throws kArgument outside 1 .. 256, kInternal inside a body. Not while another thread is in parallel_for.
 void set_threads(int threads);
 int threads();
 
 // Calls body(begin, end) over a fixed partition of [0, n): at most threads() consecutive ranges of at least
 // `grain` items, equal but for one item. Each range runs on one thread; which thread must not matter to the
-// body's results. A parallel_for inside a body runs on the calling thread alone. The first exception is
-// rethrown. `kernel` is a string literal: the statistics below are kept under it.
+// body's results. A parallel_for inside one of several ranges runs on the calling thread alone; callers on
+// different threads take turns. If bodies throw, the exception of the lowest range is rethrown.
+// `kernel` is a string literal: the statistics below are kept under it.
 void parallel_for(const char* kernel, int64_t n, int64_t grain,
                   const std::function<void(int64_t, int64_t)>& body);
 
