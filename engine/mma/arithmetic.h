@@ -13,11 +13,14 @@ enum class Order : uint8_t {
   kShuffled,  // blocks of 256 in an order drawn from a seed: atomic additions on a GPU
 };
 
+// The unit of numerics.md 2.1, to which alone the blocks of 512 and the leaf rule apply.
+inline constexpr const char* kFmaUnit = "fma";
+
 // Everything that, beside the operands, decides the bits of a sum or a product. Part of each op's call,
 // written into the manifest per op.
 struct Arithmetic {
-  std::string unit = "fma";  // a name in the unit registry
-  bool tf32 = false;         // round f32 operands of products to tf32 first
+  std::string unit = kFmaUnit;  // a name in the unit registry
+  bool tf32 = false;            // round f32 operands of products to tf32 first
   Tf32Rounding tf32_rounding = Tf32Rounding::kRna;
   Dtype accumulate = Dtype::kF32;       // kF32 or kF16
   int split_k = 1;                      // products: k cut into this many consecutive ranges

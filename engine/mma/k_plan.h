@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "engine/mma/arithmetic.h"
+
+namespace faultline {
+
+// The longest chain of unit fma (numerics.md 2.1).
+inline constexpr int64_t kChainBlock = 512;
+
+// How the index k of a product is cut, and how the pieces are added (numerics.md 2.1, 2.3, 3 and 4).
+struct KPlan {
+  // Consecutive k: one chain of the unit, from +0.
+  struct Range {
+    int64_t begin, end;
+    bool operator==(const Range&) const = default;
+  };
+  enum class Join : uint8_t {
+    kTree,   // neighbours pairwise, an odd one passes up
+    kChain,  // in rising order
+  };
+
+  // Inside a leaf the ranges' results are added in this order: the first, then + the second, ...
+  std::vector<std::vector<Range>> leaves;
+  Join join = Join::kTree;
+
+  int64_t ranges() const;
+};
+
+// Returns the plan of a sum over k terms.
+//   fma, ordered, split_k 1   leaves of k_per_leaf terms (one if it is 0), each in blocks of 512; tree.
+//   another unit              the whole k is one range: the leaf rule does not apply.
+//   split_k S > 1             S parts of ceil(k / S) terms rounded up to a multiple of 8 (the last shorter,
+//   none
+//                             empty) in place of the leaves; chain.
+//   shuffled, gradient_sum    blocks of 256 in place of 512 or of the whole, those of a part in an order
+//   drawn by
+//                             Philox from (order_seed, order_stream); the leaf rule does not apply.
+// `k_per_leaf` is 0 where k holds no sample, else the terms of 8 samples.
+KPlan plan_k(int64_t k, int64_t k_per_leaf, bool gradient_sum, const Arithmetic& arithmetic);
+
+// In which format additions between ranges are rounded (each is one f32 addition, then rounded once).
+struct KFormats {
+  Dtype accumulate = Dtype::kF32;  // every addition
+  Dtype parts = Dtype::kF32;       // chain join: the parts and their running sum as well
+};
+
+// Writes the planned sum of n outputs at once. chain(range, values) writes the n results of one range; it is
+// called once per range, in the plan's order. A plan without ranges gives +0.
+void sum_ranges(const KPlan& plan, int64_t n, const KFormats& formats,
+                const std::function<void(const KPlan::Range&, float*)>& chain, float* out);
+
+}  // namespace faultline
