@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+
+namespace faultline {
+
+// `size` rows in the fewest panels of at most `most` rows, as equal as can be.
+struct RowPanels {
+  RowPanels(int64_t size, int64_t most) : size(size), count((size + most - 1) / most) {}
+  int64_t begin(int64_t panel) const { return size * panel / count; }
+  int64_t rows(int64_t panel) const { return begin(panel + 1) - begin(panel); }
+
+  int64_t size, count;
+};
+
+// The register block of the instruction set in use: rows, and columns in whole vectors.
+struct RegisterBlock {
+  int64_t rows, columns;
+};
+RegisterBlock register_block();
+
+// A block of fma chains: out[(i - first) * ld + j] = sum over k < depth of left(i, k) * right(k, j), k
+// rising, from +0, for the rows i of panels [first_panel, last_panel), whose first is `first`, and `columns`
+// columns j. Bits do not depend on how outputs are cut into blocks.
+struct ChainBlock {
+  RowPanels panels;
+  int64_t first_panel = 0, last_panel = 0;
+  int64_t columns = 0;
+  int64_t depth = 0;
+
+  // left_row null: packed panel after panel, left_depth deep; row i of the panel [b, b + r) has its element k
+  // at left[b * left_depth + (left_begin + k) * r + i - b]. Else element (i, k) is at left[left_row[i] +
+  // left_step[k]].
+  const float* left = nullptr;
+  int64_t left_begin = 0, left_depth = 0;
+  const int64_t* left_row = nullptr;
+  const int64_t* left_step = nullptr;
+
+  // Columns in groups of register_block().columns: group g has element (k, j) at
+  // right[g * right_group + right_step[k] + j]. Whole vectors are read, up to a vector less one past the last
+  // column.
+  const float* right = nullptr;
+  const int64_t* right_step = nullptr;
+  int64_t right_group = 0;
+
+  float* out = nullptr;  // Whole vectors are written.
+  int64_t ld = 0;
+};
+void run_chain_block(const ChainBlock& block);
+
+}  // namespace faultline

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/kernels/product.h"
+
+namespace faultline {
+
+// A matrix of f32 in memory; element (i, j) is at data[i * row_stride + j * col_stride].
+struct F32Matrix {
+  const float* data;
+  int64_t row_stride, col_stride;
+};
+
+// Widens an operand, and rounds it to tf32 if `arithmetic` says so. f32 that needs no rounding is returned as
+// it lies; else the values go to `storage`, in the order of the operand's memory.
+F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, const Arithmetic& arithmetic,
+                        std::vector<float>& storage);
+
+// Writes out[k * width + j] = matrix(k, j) for k < depth, j < columns, and +0 for columns <= j < width.
+void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out);
+
+// Copies a matrix to dense rows.
+void copy_dense(const F32Matrix& matrix, int64_t rows, int64_t cols, float* out);
+
+}  // namespace faultline

@@ -1,0 +1,47 @@
+#include "engine/kernels/planes.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/base/parallel.h"
+#include "engine/kernels/chain_block.h"
+#include "engine/kernels/planned_sum.h"
+#include "engine/kernels/row_formats.h"
+
+namespace faultline {
+
+Planes::Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic) : layout_(layout) {
+  const int64_t planes = layout.N * layout.C, plane = layout.sample() / layout.C;
+  const int64_t slack = register_block().columns;  // vectors may read past the last output
+  data_ = std::make_unique_for_overwrite<float[]>(planes * plane + slack);
+  std::fill_n(data_.get() + planes * plane, slack, 0.0f);
+  const int64_t source_bytes = layout.H * layout.W * size_bytes(source.dtype);
+  const int64_t grain = thread_grain(planes, kMoveWork * planes * plane);
+  parallel_for("conv2d.planes", planes, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> row(layout.W);
+    for (int64_t i = begin; i < end; ++i) {
+      copy_plane(static_cast<const char*>(source.data) + i * source_bytes, source.dtype, arithmetic,
+                 row.data(), data_.get() + i * plane);
+    }
+  });
+}
+
+void Planes::copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* row,
+                        float* out) const {
+  const PlaneLayout& l = layout_;
+  std::fill_n(out, l.sample() / l.C, 0.0f);
+  const int64_t h_begin = std::max<int64_t>(l.origin_h, 0), w_begin = std::max<int64_t>(l.origin_w, 0);
+  const int64_t h_end = std::min(l.H, l.origin_h + l.height * l.stride_h);
+  const int64_t w_end = std::min(l.W, l.origin_w + l.width * l.stride_w);
+  if (w_begin >= w_end) return;
+  for (int64_t h = h_begin; h < h_end; ++h) {
+    const int64_t u = h - l.origin_h, v = w_begin - l.origin_w, n = w_end - w_begin;
+    float* line = l.stride_w == 1 ? out + l.offset(0, u, v) : row;
+    widen_row(source + (h * l.W + w_begin) * size_bytes(dtype), dtype, n, line);
+    if (arithmetic.tf32 && dtype == Dtype::kF32) round_row_to_tf32(line, n, arithmetic.tf32_rounding);
+    if (line != row) continue;
+    for (int64_t i = 0; i < n; ++i) out[l.offset(0, u, v + i)] = row[i];
+  }
+}
+
+}  // namespace faultline

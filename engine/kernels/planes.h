@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/kernels/conv2d.h"
+
+namespace faultline {
+
+// Which part of an image is copied, and how it is laid out.
+struct PlaneLayout {
+  int64_t N, C, H, W;          // the source
+  int64_t origin_h, origin_w;  // source coordinate of the first element; negative for padding
+  int64_t stride_h, stride_w;  // each plane is split by the residue of its coordinates
+  int64_t height, width;       // of one such part
+
+  int64_t part() const { return height * width; }
+  int64_t sample() const { return C * stride_h * stride_w * part(); }
+
+  // Offset in a sample of the element u rows and v columns from the origin.
+  int64_t offset(int64_t c, int64_t u, int64_t v) const {
+    const int64_t index = (c * stride_h + u % stride_h) * stride_w + v % stride_w;
+    return index * part() + u / stride_h * width + v / stride_w;
+  }
+};
+
+// Images widened to f32 with their padding as +0. In this form the values that a tap of a convolution reads,
+// for outputs side by side, lie side by side whatever the stride: a register block reads them where they are.
+// A row of outputs is followed by width - OW that belong to none.
+class Planes {
+ public:
+  Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic);
+
+  const PlaneLayout& layout() const { return layout_; }
+  const float* data() const { return data_.get(); }
+
+ private:
+  void copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* row,
+                  float* out) const;
+
+  PlaneLayout layout_;
+  std::unique_ptr<float[]> data_;
+};
+
+}  // namespace faultline

@@ -1,0 +1,81 @@
+#include "engine/kernels/planned_sum.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "engine/base/parallel.h"
+
+namespace faultline {
+namespace {
+
+constexpr int64_t kWorkPerThread = 1 << 17;
+
+void run_tiles(const TiledSum& sum) {
+  parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
+    const auto values = std::make_unique_for_overwrite<float[]>(sum.tile_elements);
+    for (int64_t tile = begin; tile < end; ++tile) {
+      sum_ranges(
+          *sum.plan, sum.tile_elements, sum.formats,
+          [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, out); }, values.get());
+      sum.finish(tile, values.get());
+    }
+  });
+}
+
+void run_tiles_and_ranges(const TiledSum& sum) {
+  std::vector<KPlan::Range> ranges;
+  for (const auto& leaf : sum.plan->leaves) ranges.insert(ranges.end(), leaf.begin(), leaf.end());
+  const int64_t n = sum.tile_elements, count = ranges.size(), items = sum.tiles * count;
+  const auto results = std::make_unique_for_overwrite<float[]>(items * n);
+  parallel_for(sum.kernel, items, thread_grain(items, sum.work), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) sum.chain(i / count, ranges[i % count], results.get() + i * n);
+  });
+  const auto values = std::make_unique_for_overwrite<float[]>(n);
+  for (int64_t tile = 0; tile < sum.tiles; ++tile) {
+    const float* next = results.get() + tile * count * n;
+    const auto take_next = [&](const KPlan::Range&, float* out) {
+      std::copy_n(next, n, out);
+      next += n;
+    };
+    sum_ranges(*sum.plan, n, sum.formats, take_next, values.get());
+    sum.finish(tile, values.get());
+  }
+}
+
+}  // namespace
+
+KFormats k_formats(const Arithmetic& arithmetic, Dtype out) {
+  return {arithmetic.accumulate, arithmetic.split_reduce_in_output ? out : Dtype::kF32};
+}
+
+int64_t thread_grain(int64_t items, int64_t work) {
+  return std::max<int64_t>(1, kWorkPerThread * items / std::max<int64_t>(work, 1));
+}
+
+void run_tiled_sum(const TiledSum& sum) {
+  if (sum.tiles >= threads() || sum.plan->ranges() < 2)
+    run_tiles(sum);
+  else
+    run_tiles_and_ranges(sum);
+}
+
+void run_unit_sum(const UnitSum& sum, const float* a, const float* b, float* c) {
+  std::vector<float> part;
+  const auto chain = [&](const KPlan::Range& range, float* out) {
+    const int64_t depth = range.end - range.begin;
+    const float* left = a;
+    if (depth < sum.K) {
+      part.resize(sum.M * depth);
+      for (int64_t m = 0; m < sum.M; ++m) {
+        std::copy_n(a + m * sum.K + range.begin, depth, part.data() + m * depth);
+      }
+      left = part.data();
+    }
+    sum.unit.product(
+        {sum.M, sum.N, depth, left, b + range.begin * sum.N, out, sum.input, sum.formats.accumulate});
+  };
+  sum_ranges(sum.plan, sum.M * sum.N, sum.formats, chain, c);
+}
+
+}  // namespace faultline

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "engine/mma/k_plan.h"
+#include "engine/mma/unit.h"
+
+namespace faultline {
+
+// Returns the formats in which a plan's additions are rounded for a result of format `out`.
+KFormats k_formats(const Arithmetic& arithmetic, Dtype out);
+
+// Outputs cut into tiles, each a planned sum; how they are cut does not change a bit.
+struct TiledSum {
+  const char* kernel = nullptr;  // its name in threads_used()
+  const KPlan* plan = nullptr;
+  KFormats formats = {};
+  int64_t tiles = 0;
+  int64_t tile_elements = 0;  // of the largest tile
+  int64_t work = 0;           // multiply-adds in all
+  std::function<void(int64_t tile, const KPlan::Range& range, float* values)> chain = {};
+  std::function<void(int64_t tile, float* sum)> finish = {};  // `sum` may be changed
+};
+
+// Runs the tiles in parallel; the ranges of k as well where there are fewer tiles than threads.
+void run_tiled_sum(const TiledSum& sum);
+
+// c [M, N] = a [M, K] * b [K, N], dense and widened, by `unit`, range by range of the plan.
+struct UnitSum {
+  const Unit& unit;
+  const KPlan& plan;
+  KFormats formats;
+  Dtype input;
+  int64_t M, N, K;
+};
+void run_unit_sum(const UnitSum& sum, const float* a, const float* b, float* c);
+
+// How many of `items`, which together take `work` multiply-adds, are worth a thread.
+int64_t thread_grain(int64_t items, int64_t work);
+
+// What it takes to move an element, in multiply-adds.
+inline constexpr int64_t kMoveWork = 8;
+
+}  // namespace faultline
