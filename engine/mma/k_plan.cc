@@ -1,9 +1,12 @@
 #include "engine/mma/k_plan.h"
 
 #include <algorithm>
+#include <numeric>
+#include <string>
 #include <utility>
 
 #include "engine/base/error.h"
+#include "engine/numerics/philox.h"
 
 namespace faultline {
 namespace {
@@ -16,13 +19,15 @@ std::vector<KPlan::Range> cut(int64_t begin, int64_t end, int64_t block) {
   return ranges;
 }
 
+// Puts the ranges of each leaf in an order drawn from the arithmetic's stream, leaf after leaf.
 void shuffle_ranges(KPlan& plan, const Arithmetic& arithmetic) {
-  uint64_t state = arithmetic.order_seed * 0x9e3779b97f4a7c15u + arithmetic.order_stream;
-  for (auto& leaf : plan.leaves) {
-    for (uint64_t i = leaf.size(); i > 1; --i) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      std::swap(leaf[i - 1], leaf[(state >> 33) % i]);
-    }
+  Draws draws(arithmetic.order_seed, "order/" + std::to_string(arithmetic.order_stream));
+  for (std::vector<KPlan::Range>& leaf : plan.leaves) {
+    std::vector<int32_t> order(leaf.size());
+    std::iota(order.begin(), order.end(), 0);
+    shuffle(order, draws);
+    const std::vector<KPlan::Range> rising = leaf;
+    for (size_t i = 0; i < order.size(); ++i) leaf[i] = rising[order[i]];
   }
 }
 
