@@ -15,7 +15,7 @@ namespace faultline {
 class ExactSum {
  public:
   void add(double value) { add_product(value, 1.0); }
-  void add_product(double a, double b);
+  void add_product(double a, double b);  // Exact: neither rounded nor limited to the range of f64.
 
   // Returns the sum rounded once to nearest even into the format, subnormals and overflow as the format has
   // them. Throws kDtype for an integer format.

@@ -1,5 +1,6 @@
 #include "engine/numerics/ulp.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -54,7 +55,9 @@ uint64_t bits_of(double value, Dtype dtype) {
   const bool is_value = is_float(dtype) ? std::isnan(value) || round_to(value, dtype) == value
                                         : std::trunc(value) == value && value >= -0x1p31 && value < 0x1p31;
   if (!is_value) {
-    throw Error(ErrorCode::kArgument, "bits", std::to_string(value) + " is not a value of " + name(dtype));
+    throw Error(ErrorCode::kArgument, "bits",
+                std::to_string(value) + " (f64 " + bits_hex(std::bit_cast<uint64_t>(value), Dtype::kF64) +
+                    ") is not a value of " + name(dtype));
   }
   return visit(dtype, [&]<class T>() { return stored_bits<T>(value); });
 }
@@ -67,9 +70,9 @@ double value_of(uint64_t bits, Dtype dtype) {
 int64_t ulp_distance(double a, double b, Dtype dtype) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b) ? 0 : kMax;
+  const auto [low, high] = std::minmax({position(a, dtype), position(b, dtype)});
   int64_t distance;
-  if (__builtin_sub_overflow(position(a, dtype), position(b, dtype), &distance)) return kMax;
-  return std::abs(distance);
+  return __builtin_sub_overflow(high, low, &distance) ? kMax : distance;
 }
 
 float one_ulp(float value) {

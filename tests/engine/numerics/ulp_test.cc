@@ -43,6 +43,8 @@ TEST_CASE("ulp: a NaN is infinitely far from numbers and equal to a NaN") {
   CHECK(ulp_distance(HUGE_VAL, NAN, Dtype::kBf16) == kMax);
   CHECK(ulp_distance(NAN, -NAN, Dtype::kF64) == 0);
   CHECK(ulp_distance(-HUGE_VAL, HUGE_VAL, Dtype::kF64) == kMax);
+  CHECK(ulp_distance(-2, 2, Dtype::kF64) == kMax);  // 2^63, one more than fits.
+  CHECK(ulp_distance(2, -std::nextafter(2, 0), Dtype::kF64) == kMax);
 }
 
 TEST_CASE("ulp: a value that the format lacks is refused by name") {
