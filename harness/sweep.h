@@ -22,6 +22,9 @@ struct SweepOptions {
   std::string command;  // for the report
 };
 
+// Processes at once, as asked or as there are processors.
+int jobs_of(const SweepOptions& options);
+
 // Runs what is missing, each run and comparison as a process of its own, and writes sweep.json, matrix.csv
 // and report.html. Returns nothing if it was interrupted by a signal: what has finished is kept, and the same
 // call goes on from there. Throws kMismatch for a folder that belongs to another sweep or build, kIo.

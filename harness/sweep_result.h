@@ -32,6 +32,7 @@ enum class Standing : uint8_t {
   kFailed,   // no verdict
 };
 Standing standing(const Cell& cell);
+bool parted(const Cell& cell);        // kParts or kBreaks
 const char* mark(Standing standing);  // "✓", "~", "✗", "!"
 
 // Accuracies agree within one percentage point: two standard errors of an accuracy of 0.8 on the 10,000 test

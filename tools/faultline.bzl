@@ -23,3 +23,16 @@ def faultline_test(name, srcs, deps, copts = [], **kwargs):
         linkstatic = True,
         **kwargs
     )
+
+def _entry(ctx):
+    file = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.symlink(output = file, target_file = ctx.executable.program, is_executable = True)
+    runfiles = ctx.runfiles([ctx.executable.program])
+    return DefaultInfo(executable = file, runfiles = runfiles)
+
+# A second name for a program, which looks at the name that it was called by.
+entry = rule(
+    implementation = _entry,
+    attrs = {"program": attr.label(executable = True, cfg = "target", mandatory = True)},
+    executable = True,
+)

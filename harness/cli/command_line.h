@@ -32,11 +32,13 @@ class Options {
                               const std::string& meaning);
 
   // Returns false if --help was asked for (and printed). Throws kArgument with the nearest known option.
-  bool parse(std::vector<std::string> arguments);
+  bool parse(const std::vector<std::string>& arguments);
+  const std::vector<std::string>& given() const { return given_; }  // the arguments as they were parsed
 
  private:
   struct Parser;
   std::unique_ptr<Parser> parser_;
+  std::vector<std::string> given_;
 };
 
 // One subcommand of the program; each registers itself in a file of its own in harness/cli.

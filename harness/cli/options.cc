@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <deque>
 
 #include "engine/base/error.h"
@@ -78,10 +77,11 @@ const std::string& Options::argument(const std::string& name, const std::string&
   return text(name, fallback, meaning);
 }
 
-bool Options::parse(std::vector<std::string> arguments) {
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back.
+bool Options::parse(const std::vector<std::string>& arguments) {
+  given_ = arguments;
   try {
-    parser_->app.parse(arguments);
+    // CLI11 takes them from the back.
+    parser_->app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success& help) {
     parser_->app.exit(help);
     return false;

@@ -1,0 +1,108 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "engine/base/text.h"
+#include "harness/sweep_result.h"
+
+namespace faultline::harness {
+namespace {
+
+// "a", "a and b", "a, b and c".
+std::string enumerate(const std::vector<std::string>& words) {
+  if (words.size() < 2) return join(words, "");
+  return join({words.begin(), words.end() - 1}, ", ") + " and " + words.back();
+}
+
+// The first cell to part other than where the perturbation planted it; null if none.
+const Cell* first_to_part(const SweepResult& result) {
+  const Cell* first = nullptr;
+  for (const Cell& cell : result.cells) {
+    if (!parted(cell) || !cell.verdict.first || cell.verdict.first->is_leaf) continue;
+    if (first == nullptr || cell.verdict.first->step < first->verdict.first->step) first = &cell;
+  }
+  return first;
+}
+
+std::string first_parting_text(const Cell& cell) {
+  const Difference& d = *cell.verdict.first;
+  std::string text = fmt::format("{} parts first, under {}: step {}, {}, {} ulp", cell.recipe,
+                                 cell.perturbation, d.step, d.place, d.ulp);
+  if (cell.verdict.schedule) {
+    text += fmt::format("; its loss scale follows at step {}", cell.verdict.schedule->step);
+  }
+  return text + ".";
+}
+
+// Which recipes part under a perturbation, by any of its seeds.
+struct Column {
+  std::string perturbation;
+  std::vector<std::string> judged, parted;
+};
+
+std::vector<Column> columns(const SweepResult& result) {
+  std::vector<Column> columns;
+  for (const std::string& perturbation : result.perturbations) {
+    Column column{perturbation, {}, {}};
+    for (const Recipe& recipe : result.recipes) {
+      bool judged = false, parts = false;
+      for (const Cell& cell : result.cells) {
+        if (cell.recipe != recipe.name() || cell.perturbation != perturbation) continue;
+        judged |= cell.failure.empty();
+        parts |= parted(cell);
+      }
+      if (judged) column.judged.push_back(recipe.name());
+      if (parts) column.parted.push_back(recipe.name());
+    }
+    if (!column.judged.empty()) columns.push_back(column);
+  }
+  return columns;
+}
+
+std::vector<std::string> names_where(const std::vector<Column>& columns,
+                                     const std::function<bool(const Column&)>& condition) {
+  std::vector<std::string> names;
+  for (const Column& column : columns) {
+    if (condition(column)) names.push_back(column.perturbation);
+  }
+  return names;
+}
+
+// "f32 is", "Both recipes are", "Of 6 recipes, all are".
+std::string all_recipes(const SweepResult& result) {
+  if (result.recipes.size() == 1) return result.recipes[0].name() + " is";
+  if (result.recipes.size() == 2) return "Both recipes are";
+  return fmt::format("Of {} recipes, all are", result.recipes.size());
+}
+
+}  // namespace
+
+std::string answer(const SweepResult& result) {
+  const std::vector<Column> all = columns(result);
+  if (all.empty()) return "No cell has a verdict.";
+  const auto none = [](const Column& c) { return c.parted.empty(); };
+  const auto every = [](const Column& c) { return !c.parted.empty() && c.parted.size() == c.judged.size(); };
+  std::vector<std::string> sentences;
+  if (const auto names = names_where(all, none); !names.empty()) {
+    sentences.push_back(fmt::format("{} bitwise equal under {}.", all_recipes(result), enumerate(names)));
+  }
+  for (const Column& column : all) {
+    if (none(column) || every(column)) continue;
+    sentences.push_back(fmt::format("Under {} {} of {} recipes part ({}).", column.perturbation,
+                                    column.parted.size(), column.judged.size(), enumerate(column.parted)));
+  }
+  if (const auto names = names_where(all, every); !names.empty()) {
+    const std::string who = result.recipes.size() == 1 ? result.recipes[0].name() : "every recipe";
+    sentences.push_back(fmt::format("Under {} {} parts.", enumerate(names), who));
+  }
+  if (const Cell* first = first_to_part(result)) sentences.push_back(first_parting_text(*first));
+  const auto failed = std::count_if(result.cells.begin(), result.cells.end(),
+                                    [](const Cell& cell) { return !cell.failure.empty(); });
+  if (failed > 0) {
+    sentences.push_back(fmt::format("{} of {} cells have no verdict.", failed, result.cells.size()));
+  }
+  return join(sentences, " ");
+}
+
+}  // namespace faultline::harness
