@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+
+#include "engine/numerics/dtype.h"
+
+namespace faultline {
+
+// Converts n contiguous elements between f32, f16 and bf16: widened exactly, rounded once to nearest even.
+void convert_elements(Dtype from_dtype, const void* from, Dtype to_dtype, void* to, int64_t n);
+
+}  // namespace faultline

@@ -1,0 +1,140 @@
+#include "engine/kernels/reduce.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/reduce.cc"
+#include <hwy/foreach_target.h>
+
+#include <algorithm>
+
+#include "engine/base/parallel.h"
+#include "engine/kernels/convert-inl.h"
+#include "engine/kernels/elementwise.h"
+#include "engine/kernels/lanes-inl.h"
+#include "engine/numerics/sum.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace faultline {
+namespace HWY_NAMESPACE {
+namespace {
+
+// Terms [begin, end) of one sum whose terms lie in runs.
+template <class T>
+float SumRuns(const SumPlan& plan, const T* x, int64_t begin, int64_t end) {
+  LaneSum sum;
+  for (int64_t i = begin; i < end;) {
+    const int64_t column = i % plan.run(), length = std::min(plan.run() - column, end - i);
+    sum.add(x + plan.row_offsets()[i / plan.run()] + column, length);
+    i += length;
+  }
+  return sum.total();
+}
+
+// Terms [begin, end) of one vector of neighbouring columns.
+template <class T, class Vector>
+void SumColumns(const SumPlan& plan, const T* x, int64_t begin, int64_t end, Vector vector, float* sums) {
+  const int64_t used = std::min<int64_t>(end - begin, kSumLanes);
+  VF lanes[kSumLanes];
+  for (int64_t j = 0; j < used; ++j) lanes[j] = hn::Zero(DF());
+  for (int64_t i = begin; i < end; ++i) {
+    VF& lane = lanes[(i - begin) % kSumLanes];
+    lane = hn::Add(lane, vector.load(x + plan.row_offsets()[i]));
+  }
+  for (int64_t half = kSumLanes / 2; half > 0; half /= 2) {
+    for (int64_t j = 0; j < half && j + half < used; ++j) lanes[j] = hn::Add(lanes[j], lanes[j + half]);
+  }
+  vector.store(lanes[0], sums);
+}
+
+// Writes partial sums [kept][leaf][column].
+template <class T>
+void SumLeaves(const SumPlan& plan, const T* x, float* partials) {
+  const int64_t leaves = plan.leaves(), columns = plan.columns();
+  const int64_t items = static_cast<int64_t>(plan.kept_offsets().size()) * leaves;
+  const int64_t grain = kElementwiseGrain / (plan.leaf() * columns) + 1;
+  parallel_for("sum", items, grain, [&](int64_t first, int64_t last) HWY_ATTR {
+    for (int64_t item = first; item < last; ++item) {
+      const T* base = x + plan.kept_offsets()[item / leaves];
+      const int64_t begin = item % leaves * plan.leaf(), end = std::min(begin + plan.leaf(), plan.terms());
+      if (columns == 1) {
+        partials[item] = SumRuns(plan, base, begin, end);
+        continue;
+      }
+      ForVectors(columns, [&](auto vector, int64_t c) HWY_ATTR {
+        SumColumns(plan, base + c, begin, end, vector, partials + item * columns + c);
+      });
+    }
+  });
+}
+
+void sum_leaves(const SumPlan& plan, Dtype dtype, const void* x, float* partials) {
+  VisitKernelFormat(dtype, [&]<class T>() HWY_ATTR { SumLeaves(plan, static_cast<const T*>(x), partials); });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace faultline
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace faultline {
+namespace {
+
+HWY_EXPORT(sum_leaves);
+
+// Offsets of all indices over the axes of one kind, row-major.
+std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides) {
+  std::vector<int64_t> offsets = {0};
+  for (size_t axis = 0; axis < sizes.size(); ++axis) {
+    std::vector<int64_t> finer;
+    for (const int64_t offset : offsets) {
+      for (int64_t i = 0; i < sizes[axis]; ++i) finer.push_back(offset + i * strides[axis]);
+    }
+    offsets = std::move(finer);
+  }
+  return offsets;
+}
+
+}  // namespace
+
+SumPlan::SumPlan(const std::vector<int64_t>& shape, const std::vector<bool>& reduced) {
+  struct Axis {
+    bool reduced;
+    int64_t size, stride;
+  };
+  std::vector<Axis> merged;  // innermost first
+  int64_t stride = 1;
+  for (size_t axis = shape.size(); axis-- > 0;) {
+    if (shape[axis] == 1) continue;
+    if (!merged.empty() && merged.back().reduced == reduced[axis])
+      merged.back().size *= shape[axis];
+    else
+      merged.push_back({reduced[axis], shape[axis], stride});
+    stride *= shape[axis];
+  }
+  std::vector<int64_t> sizes[2], strides[2];  // [reduced]
+  for (size_t i = merged.size(); i-- > 1;) {
+    sizes[merged[i].reduced].push_back(merged[i].size);
+    strides[merged[i].reduced].push_back(merged[i].stride);
+  }
+  if (!merged.empty()) (merged[0].reduced ? run_ : columns_) = merged[0].size;
+  kept_offsets_ = offsets_of(sizes[false], strides[false]);
+  row_offsets_ = offsets_of(sizes[true], strides[true]);
+  const bool over_samples = !shape.empty() && reduced[0] && shape[0] > 0;
+  leaf_ = over_samples ? std::min(kLeafSamples, shape[0]) * (terms() / shape[0]) : terms();
+}
+
+void sum_over_axes(const SumPlan& plan, Dtype dtype, const void* x, float* sums) {
+  const int64_t leaves = plan.leaves(), columns = plan.columns();
+  std::vector<float> partials(static_cast<size_t>(plan.sums() * leaves));
+  if (leaves > 0) HWY_DYNAMIC_DISPATCH(sum_leaves)(plan, dtype, x, partials.data());
+  for (int64_t sum = 0; sum < plan.sums(); ++sum) {
+    std::vector<float> parts(static_cast<size_t>(leaves));
+    for (int64_t leaf = 0; leaf < leaves; ++leaf) {
+      parts[leaf] = partials[(sum / columns * leaves + leaf) * columns + sum % columns];
+    }
+    sums[sum] = tree_join(std::move(parts));
+  }
+}
+
+}  // namespace faultline
+#endif  // HWY_ONCE
