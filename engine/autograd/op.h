@@ -53,7 +53,7 @@ enum class Fill : uint8_t { kIntegers, kReals };
 struct OpDef {
   static constexpr const char* kKind = "op";
 
-  std::string name;  // filled in by the registrar
+  std::string name = {};  // filled in by the registrar
   NumericClass numeric_class = NumericClass::kAsIs;
   std::vector<std::string> input_names;  // "x", "w", "b": their gradients are called dx, dw, db
 

@@ -35,6 +35,19 @@ uint64_t order_stream(const std::string& name) {
   return stream;
 }
 
+// Casts inputs that meet to the widest of their formats (NumericClass::kWidest).
+std::vector<Variable> promoted(const OpDef& op, std::vector<Variable> inputs) {
+  static const OpDef& cast = Registry<OpDef>::instance().find("cast");
+  Dtype to = inputs[0].value().dtype();
+  for (const Variable& input : inputs) to = widest(to, input.value().dtype());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].value().dtype() == to) continue;
+    const Scope scope("cast_" + op.input_names[std::min(i, op.input_names.size() - 1)]);
+    inputs[i] = apply(cast, {inputs[i]}, {{"to", std::string(name(to))}})[0];
+  }
+  return inputs;
+}
+
 }  // namespace
 
 struct Variable::State {
@@ -58,6 +71,7 @@ const std::string& Variable::name() const { return state_->name; }
 std::vector<Variable> apply(const OpDef& op, std::vector<Variable> inputs, Attributes attributes) {
   Execution& around = execution();
   if (around.precision) inputs = around.precision->cast(op, std::move(inputs));
+  if (op.numeric_class == NumericClass::kWidest && !inputs.empty()) inputs = promoted(op, std::move(inputs));
   auto node = std::make_shared<Node>();
   node->name = unique_name(around.scope.empty() ? op.name : around.scope);
   node->op = &op;

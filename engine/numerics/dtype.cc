@@ -36,6 +36,15 @@ Dtype dtype_from_name(const std::string& text) {
               "unknown format '" + text + "' (known: " + join(known, ", ") + ")");
 }
 
+Dtype widest(Dtype a, Dtype b) {
+  const int exponent_bits = std::max(info(a).exponent_bits, info(b).exponent_bits);
+  const int fraction_bits = std::max(info(a).fraction_bits, info(b).fraction_bits);
+  const auto row = std::find_if(std::begin(kTable), std::end(kTable), [&](const DtypeInfo& format) {
+    return format.storable && format.exponent_bits >= exponent_bits && format.fraction_bits >= fraction_bits;
+  });
+  return row->dtype;  // The table lists formats from the narrowest to f64.
+}
+
 float to_f32(F16 value) {
   const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
   const uint32_t exponent = value.bits >> 10 & 31, fraction = value.bits & 0x3ff;

@@ -29,6 +29,9 @@ inline const char* name(Dtype dtype) { return info(dtype).name; }
 inline int size_bytes(Dtype dtype) { return info(dtype).size_bytes; }
 inline bool is_float(Dtype dtype) { return info(dtype).exponent_bits > 0; }
 
+// The smallest stored format that holds every value of both: f32 for f16 with bf16.
+Dtype widest(Dtype a, Dtype b);
+
 // Half the distance between 1 and the next value: the largest relative error of one rounding to nearest.
 inline double unit_roundoff(Dtype dtype) { return std::ldexp(1.0, -info(dtype).fraction_bits - 1); }
 
