@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -32,9 +33,12 @@ class Optimizer {
   virtual void step(const std::vector<Variable>& parameters, double lr) = 0;
 
   // All that the next step depends on beside parameters and gradients: "conv1.weight/momentum",
-  // "beta1_power". Empty before the first step. Restoring it gives the same bits from there on.
-  virtual NamedTensors state() const = 0;
-  virtual void set_state(const NamedTensors& state) = 0;
+  // "beta1_power". Empty before the first step. A new optimizer that is given it goes on with the same bits.
+  NamedTensors state() const;
+  void set_state(const NamedTensors& state);
+
+ protected:
+  std::map<std::string, Tensor> state_;
 };
 
 // An entry of the optimizer registry.
@@ -48,5 +52,9 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config);
 
 // Throws kArgument unless every parameter is f32 and has an f32 gradient of its own shape.
 void check_gradients(const std::string& optimizer, const std::vector<Variable>& parameters);
+
+// Throws kArgument unless minimum <= value <= maximum; NaN is out of every range.
+void check_setting(const std::string& where, const std::string& setting, double value, double minimum,
+                   double maximum);
 
 }  // namespace faultline
