@@ -38,7 +38,7 @@ std::array<float, 256> normalised_levels(float mean, float deviation);
 
 struct DataConfig {
   std::string name = "fashion_mnist";
-  std::string path;            // folder of the files; "": where Debian's package puts them
+  std::string path = {};       // folder of the files; "": where Debian's package puts them
   int64_t train_examples = 0;  // the first so many; 0: all
   int64_t test_examples = 0;
   int64_t image_size = 28;  // synthetic: rows and columns
