@@ -63,6 +63,24 @@ std::string csv_row(const Cell& cell) {
   return join(fields, ",") + "\n";
 }
 
+struct Field {
+  std::string text, colour;
+};
+
+// The worst of the seeds, and with several seeds how many of them part.
+Field field(const SweepResult& result, const std::string& recipe, const std::string& perturbation) {
+  const Cell* cell = worst(result, recipe, perturbation);
+  if (cell == nullptr) return {"·", ""};
+  std::string text = fmt::format("{} {}", mark(standing(*cell)), cell_text(*cell));
+  if (result.seeds.size() > 1 && parted(*cell)) {
+    const auto count = std::count_if(result.cells.begin(), result.cells.end(), [&](const Cell& other) {
+      return other.recipe == recipe && other.perturbation == perturbation && parted(other);
+    });
+    text += fmt::format(" ({} of {} seeds)", count, result.seeds.size());
+  }
+  return {text, style(standing(*cell)).colour};
+}
+
 std::string legend() {
   std::string text;
   for (const auto& [standing, meaning] :
@@ -86,21 +104,12 @@ std::string cell_text(const Cell& cell) {
 }
 
 std::string matrix_text(const SweepResult& result, bool colour) {
-  struct Field {
-    std::string text, colour;
-  };
   std::vector<std::vector<Field>> rows = {{{"", ""}}};
   for (const std::string& perturbation : result.perturbations) rows[0].push_back({perturbation, "1"});
   for (const Recipe& recipe : result.recipes) {
     auto& row = rows.emplace_back(std::vector<Field>{{recipe.name(), "1"}});
     for (const std::string& perturbation : result.perturbations) {
-      const Cell* cell = worst(result, recipe.name(), perturbation);
-      if (cell == nullptr) {
-        row.push_back({"·", ""});
-      } else {
-        row.push_back(
-            {fmt::format("{} {}", mark(standing(*cell)), cell_text(*cell)), style(standing(*cell)).colour});
-      }
+      row.push_back(field(result, recipe.name(), perturbation));
     }
   }
   std::vector<size_t> widths(rows[0].size());
@@ -109,13 +118,12 @@ std::string matrix_text(const SweepResult& result, bool colour) {
   }
   std::string text;
   for (const auto& row : rows) {
-    std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const std::string field = padded(row[i].text, i + 1 < row.size() ? widths[i] + 2 : 0);
-      line +=
-          colour && !row[i].colour.empty() ? fmt::format("\x1b[{}m{}\x1b[0m", row[i].colour, field) : field;
+      const std::string padded_text = padded(row[i].text, i + 1 < row.size() ? widths[i] + 2 : 0);
+      const bool plain = !colour || row[i].colour.empty();
+      text += plain ? padded_text : fmt::format("\x1b[{}m{}\x1b[0m", row[i].colour, padded_text);
     }
-    text += line + "\n";
+    text += "\n";
   }
   return text + legend();
 }
