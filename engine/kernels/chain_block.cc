@@ -14,9 +14,11 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// rows * vectors accumulators, the vectors of the right operand and one broadcast fill the registers.
+// The accumulators, two vectors of the right operand and one broadcast fill the registers. One vector takes
+// as many rows as hide the latency of an addition.
 constexpr int kVectors = 2;
 constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : 12;
+constexpr int kRowsOfOneVector = 12;
 
 struct PackedLeft {
   template <int rows>
@@ -31,7 +33,7 @@ struct GatheredLeft {
   HWY_INLINE float at(int64_t k, int i) const {
     return row[i][step[k]];
   }
-  std::array<const float*, kRows> row;
+  std::array<const float*, kRowsOfOneVector> row;
   const int64_t* step;
 };
 
@@ -70,23 +72,23 @@ HWY_NOINLINE void RegisterChains(const Left& left, const ChainBlock& block, cons
 template <class Left>
 using Kernel = void (*)(const Left&, const ChainBlock&, const float*, float*);
 
-template <class Left, size_t... i>
-constexpr std::array<Kernel<Left>, kRows * kVectors> Kernels(std::index_sequence<i...>) {
-  return {RegisterChains<i / kVectors + 1, i % kVectors + 1, Left>...};
+template <class Left, int vectors, size_t... i>
+constexpr std::array<Kernel<Left>, sizeof...(i)> Kernels(std::index_sequence<i...>) {
+  return {RegisterChains<i + 1, vectors, Left>...};
 }
 
 template <class Left, class LeftOfPanel>
 void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of) {
-  static constexpr auto kKernels = Kernels<Left>(std::make_index_sequence<kRows * kVectors>());
+  static constexpr auto kOne = Kernels<Left, 1>(std::make_index_sequence<kRowsOfOneVector>());
+  static constexpr auto kTwo = Kernels<Left, 2>(std::make_index_sequence<kRows>());
   const int64_t lanes = hn::Lanes(hn::ScalableTag<float>()), group = lanes * kVectors;
   const int64_t first = block.panels.begin(block.first_panel);
   for (int64_t j = 0; j < block.columns; j += group) {
-    const int64_t vectors = std::min<int64_t>((block.columns - j + lanes - 1) / lanes, kVectors);
+    const Kernel<Left>* kernels = block.columns - j <= lanes ? kOne.data() : kTwo.data();
     const float* right = block.right + j / group * block.right_group;
     for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) {
       const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
-      kKernels[(rows - 1) * kVectors + vectors - 1](left_of(begin, rows), block, right,
-                                                    block.out + (begin - first) * block.ld + j);
+      kernels[rows - 1](left_of(begin, rows), block, right, block.out + (begin - first) * block.ld + j);
     }
   }
 }
@@ -105,8 +107,9 @@ void RunChainBlock(const ChainBlock& block) {
   });
 }
 
-RegisterBlock Block() {
-  return {kRows, static_cast<int64_t>(kVectors * hn::Lanes(hn::ScalableTag<float>()))};
+RegisterBlock Block(int64_t columns) {
+  const int64_t lanes = hn::Lanes(hn::ScalableTag<float>());
+  return columns <= lanes ? RegisterBlock{kRowsOfOneVector, lanes} : RegisterBlock{kRows, kVectors * lanes};
 }
 
 }  // namespace HWY_NAMESPACE
@@ -119,7 +122,7 @@ namespace faultline {
 HWY_EXPORT(RunChainBlock);
 HWY_EXPORT(Block);
 
-RegisterBlock register_block() { return HWY_DYNAMIC_DISPATCH(Block)(); }
+RegisterBlock register_block(int64_t columns) { return HWY_DYNAMIC_DISPATCH(Block)(columns); }
 
 void run_chain_block(const ChainBlock& block) { HWY_DYNAMIC_DISPATCH(RunChainBlock)(block); }
 

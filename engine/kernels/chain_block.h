@@ -13,11 +13,12 @@ struct RowPanels {
   int64_t size, count;
 };
 
-// The register block of the instruction set in use: rows, and columns in whole vectors.
+// What the registers of the instruction set in use hold of a block with so many columns: rows at most, and
+// columns in whole vectors (one vector and more rows where that is enough).
 struct RegisterBlock {
   int64_t rows, columns;
 };
-RegisterBlock register_block();
+RegisterBlock register_block(int64_t columns);
 
 // A block of fma chains: out[(i - first) * ld + j] = sum over k < depth of left(i, k) * right(k, j), k
 // rising, from +0, for the rows i of panels [first_panel, last_panel), whose first is `first`, and `columns`
@@ -36,7 +37,7 @@ struct ChainBlock {
   const int64_t* left_row = nullptr;
   const int64_t* left_step = nullptr;
 
-  // Columns in groups of register_block().columns: group g has element (k, j) at
+  // Columns in groups as wide as the register block: group g has element (k, j) at
   // right[g * right_group + right_step[k] + j]. Whole vectors are read, up to a vector less one past the last
   // column.
   const float* right = nullptr;

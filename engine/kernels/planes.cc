@@ -1,7 +1,6 @@
 #include "engine/kernels/planes.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
@@ -12,7 +11,7 @@ namespace faultline {
 
 Planes::Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic) : layout_(layout) {
   const int64_t planes = layout.N * layout.C, plane = layout.sample() / layout.C;
-  const int64_t slack = register_block().columns;  // vectors may read past the last output
+  const int64_t slack = register_block(layout.width).columns;  // vectors may read past the last output
   data_ = std::make_unique_for_overwrite<float[]>(planes * plane + slack);
   std::fill_n(data_.get() + planes * plane, slack, 0.0f);
   const int64_t source_bytes = layout.H * layout.W * size_bytes(source.dtype);
@@ -42,6 +41,22 @@ void Planes::copy_plane(const char* source, Dtype dtype, const Arithmetic& arith
     if (line != row) continue;
     for (int64_t i = 0; i < n; ++i) out[l.offset(0, u, v + i)] = row[i];
   }
+}
+
+PlaneLayout image_layout(const Conv2dShape& s) {
+  const int64_t height = (s.OH() - 1) + (s.KH - 1) / s.stride_h + 1;
+  const int64_t width = (s.OW() - 1) + (s.KW - 1) / s.stride_w + 1;
+  return {s.N, s.C, s.H, s.W, -s.pad_h, -s.pad_w, s.stride_h, s.stride_w, height, width};
+}
+
+std::vector<int64_t> image_taps(const Conv2dShape& s, const PlaneLayout& layout) {
+  std::vector<int64_t> taps;
+  for (int64_t c = 0; c < s.C; ++c) {
+    for (int64_t kh = 0; kh < s.KH; ++kh) {
+      for (int64_t kw = 0; kw < s.KW; ++kw) taps.push_back(layout.offset(c, kh, kw));
+    }
+  }
+  return taps;
 }
 
 }  // namespace faultline

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "engine/kernels/conv2d.h"
 
@@ -41,5 +42,11 @@ class Planes {
   PlaneLayout layout_;
   std::unique_ptr<float[]> data_;
 };
+
+// The image of a convolution as forward and dw read it.
+PlaneLayout image_layout(const Conv2dShape& shape);
+
+// Where in a sample the taps (channel, row, column of the kernel) read for the first output.
+std::vector<int64_t> image_taps(const Conv2dShape& shape, const PlaneLayout& layout);
 
 }  // namespace faultline

@@ -90,7 +90,7 @@ Buffer pack_right(const ProductArgs& args, int64_t width, const F32Matrix& b) {
 
 // The fast driver of unit fma.
 void fma_product(const ProductArgs& args, const KPlan& plan, const F32Matrix& a, const F32Matrix& b) {
-  const RegisterBlock registers = register_block();
+  const RegisterBlock registers = register_block(args.N);
   const RowPanels panels(args.M, registers.rows);
   const int64_t width = registers.columns;
   const Buffer left = pack_left(args, panels, a), right = pack_right(args, width, b);
@@ -142,8 +142,7 @@ void product(const char* op_name, const ProductArgs& args) {
   std::vector<float> a_storage, b_storage;
   const F32Matrix a = widen_operand(args.a, args.M, args.K, args.arithmetic, a_storage);
   const F32Matrix b = widen_operand(args.b, args.K, args.N, args.arithmetic, b_storage);
-  const bool fast = args.arithmetic.unit == kFmaUnit && args.arithmetic.accumulate == Dtype::kF32;
-  if (fast)
+  if (runs_on_chains(args.arithmetic))
     fma_product(args, plan, a, b);
   else
     unit_product(args, unit, plan, a, b);

@@ -56,7 +56,7 @@ void WidenRow(const T* values, int64_t n, float* out) {
 }
 
 template <class T>
-void NarrowRow(const float* values, int64_t n, T* out) {
+HWY_INLINE void NarrowRow(const float* values, int64_t n, T* out) {
   const int64_t lanes = hn::Lanes(F32());
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) Narrow(hn::LoadU(F32(), values + i), out + i);
@@ -70,8 +70,12 @@ void NarrowRow(const float* values, int64_t n, T* out) {
 
 void WidenF16(const F16* values, int64_t n, float* out) { WidenRow(values, n, out); }
 void WidenBf16(const Bf16* values, int64_t n, float* out) { WidenRow(values, n, out); }
-void NarrowF16(const float* values, int64_t n, F16* out) { NarrowRow(values, n, out); }
-void NarrowBf16(const float* values, int64_t n, Bf16* out) { NarrowRow(values, n, out); }
+void NarrowF16(const float* values, int64_t stride, int64_t rows, int64_t n, F16* out, int64_t out_stride) {
+  for (int64_t i = 0; i < rows; ++i) NarrowRow(values + i * stride, n, out + i * out_stride);
+}
+void NarrowBf16(const float* values, int64_t stride, int64_t rows, int64_t n, Bf16* out, int64_t out_stride) {
+  for (int64_t i = 0; i < rows; ++i) NarrowRow(values + i * stride, n, out + i * out_stride);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace faultline
@@ -91,13 +95,19 @@ void widen_typed(const Bf16* values, int64_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(WidenBf16)(values, n, out);
 }
 void widen_typed(const float* values, int64_t n, float* out) { std::memcpy(out, values, n * sizeof(float)); }
-void narrow_typed(const float* values, int64_t n, F16* out) {
-  HWY_DYNAMIC_DISPATCH(NarrowF16)(values, n, out);
+void narrow_typed(const float* values, int64_t stride, int64_t rows, int64_t n, F16* out,
+                  int64_t out_stride) {
+  HWY_DYNAMIC_DISPATCH(NarrowF16)(values, stride, rows, n, out, out_stride);
 }
-void narrow_typed(const float* values, int64_t n, Bf16* out) {
-  HWY_DYNAMIC_DISPATCH(NarrowBf16)(values, n, out);
+void narrow_typed(const float* values, int64_t stride, int64_t rows, int64_t n, Bf16* out,
+                  int64_t out_stride) {
+  HWY_DYNAMIC_DISPATCH(NarrowBf16)(values, stride, rows, n, out, out_stride);
 }
-void narrow_typed(const float* values, int64_t n, float* out) { std::memcpy(out, values, n * sizeof(float)); }
+void narrow_typed(const float* values, int64_t stride, int64_t rows, int64_t n, float* out,
+                  int64_t out_stride) {
+  for (int64_t i = 0; i < rows; ++i)
+    std::memcpy(out + i * out_stride, values + i * stride, n * sizeof(float));
+}
 
 }  // namespace
 
@@ -112,10 +122,17 @@ void round_row_to_tf32(float* values, int64_t n, Tf32Rounding rounding) {
   for (int64_t i = 0; i < n; ++i) values[i] = tf32_from_f32(values[i], rounding);
 }
 
-void narrow_row(const float* values, int64_t n, Dtype dtype, void* out) {
+void narrow_rows(const float* values, int64_t stride, int64_t rows, int64_t n, Dtype dtype, void* out,
+                 int64_t out_stride) {
   visit(dtype, [&]<class T>() {
-    if constexpr (sizeof(T) <= 4 && !std::is_integral_v<T>) narrow_typed(values, n, static_cast<T*>(out));
+    if constexpr (sizeof(T) <= 4 && !std::is_integral_v<T>) {
+      narrow_typed(values, stride, rows, n, static_cast<T*>(out), out_stride);
+    }
   });
+}
+
+void narrow_row(const float* values, int64_t n, Dtype dtype, void* out) {
+  narrow_rows(values, n, 1, n, dtype, out, n);
 }
 
 }  // namespace faultline

@@ -1,9 +1,10 @@
 #include "engine/mma/k_plan.h"
 
 #include <algorithm>
+#include <bit>
+#include <memory>
 #include <numeric>
 #include <string>
-#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/numerics/philox.h"
@@ -41,70 +42,57 @@ void add_all(float* sum, const float* values, int64_t n, Dtype format) {
   round_all(sum, n, format);
 }
 
-// Evaluates a plan; buffers of n values are kept for the next leaf.
+using Chain = std::function<void(const KPlan::Range&, float*)>;
+
+// Evaluates a plan for n outputs. Scratch holds the right operand of every addition under way: one a level.
 class Summer {
  public:
-  Summer(int64_t n, const KFormats& formats, const std::function<void(const KPlan::Range&, float*)>& chain)
-      : n_(n), formats_(formats), chain_(chain) {}
-
-  void leaf(const std::vector<KPlan::Range>& ranges, float* sum) {
-    chain_(ranges.front(), sum);
-    if (ranges.size() == 1) return;
-    std::vector<float> next = take();
-    for (size_t i = 1; i < ranges.size(); ++i) {
-      chain_(ranges[i], next.data());
-      add_all(sum, next.data(), n_, formats_.accumulate);
-    }
-    give(std::move(next));
+  Summer(const KPlan& plan, int64_t n, const KFormats& formats, const Chain& chain)
+      : plan_(plan), n_(n), formats_(formats), chain_(chain) {
+    const int64_t levels = std::bit_width(plan.leaves.size());
+    if (plan.ranges() > 1) scratch_ = std::make_unique_for_overwrite<float[]>(levels * n);
   }
 
-  void join_chain(const std::vector<std::vector<KPlan::Range>>& leaves, float* sum) {
-    leaf(leaves.front(), sum);
-    round_all(sum, n_, formats_.parts);
-    std::vector<float> next = take();
-    for (size_t i = 1; i < leaves.size(); ++i) {
-      leaf(leaves[i], next.data());
-      round_all(next.data(), n_, formats_.parts);
-      add_all(sum, next.data(), n_, formats_.accumulate);
+  void leaf(int64_t leaf, int64_t level, float* sum) {
+    const std::vector<KPlan::Range>& ranges = plan_.leaves[leaf];
+    chain_(ranges.front(), sum);
+    float* next = scratch(level);
+    for (size_t i = 1; i < ranges.size(); ++i) {
+      chain_(ranges[i], next);
+      add_all(sum, next, n_, formats_.accumulate);
+    }
+  }
+
+  // Neighbours pairwise with an odd one passing up: the left subtree is the largest power of two of leaves.
+  void tree(int64_t first, int64_t leaves, int64_t level, float* sum) {
+    if (leaves == 1) return leaf(first, level, sum);
+    const int64_t left = std::bit_floor(static_cast<uint64_t>(leaves - 1));
+    tree(first, left, level, sum);
+    float* right = scratch(level);
+    tree(first + left, leaves - left, level + 1, right);
+    add_all(sum, right, n_, formats_.accumulate);
+  }
+
+  void chain(float* sum) {
+    leaf(0, 0, sum);
+    float* next = scratch(0);
+    for (size_t i = 1; i < plan_.leaves.size(); ++i) {
+      if (i == 1) round_all(sum, n_, formats_.parts);
+      leaf(i, 1, next);
+      round_all(next, n_, formats_.parts);
+      add_all(sum, next, n_, formats_.accumulate);
       round_all(sum, n_, formats_.parts);
     }
   }
 
-  // Two finished subtrees of equal height join at once; those that are left at the end join from the right,
-  // which is where the odd ones of each level have passed up to.
-  void join_tree(const std::vector<std::vector<KPlan::Range>>& leaves, float* sum) {
-    std::vector<std::pair<int, std::vector<float>>> subtrees;
-    for (const auto& ranges : leaves) {
-      subtrees.emplace_back(0, take());
-      leaf(ranges, subtrees.back().second.data());
-      while (subtrees.size() > 1 && subtrees.back().first == subtrees.end()[-2].first)
-        join_last_two(subtrees);
-    }
-    while (subtrees.size() > 1) join_last_two(subtrees);
-    std::copy_n(subtrees.front().second.data(), n_, sum);
-  }
-
  private:
-  void join_last_two(std::vector<std::pair<int, std::vector<float>>>& subtrees) {
-    std::vector<float> right = std::move(subtrees.back().second);
-    subtrees.pop_back();
-    add_all(subtrees.back().second.data(), right.data(), n_, formats_.accumulate);
-    ++subtrees.back().first;
-    give(std::move(right));
-  }
+  float* scratch(int64_t level) { return scratch_.get() + level * n_; }
 
-  std::vector<float> take() {
-    if (free_.empty()) return std::vector<float>(n_);
-    std::vector<float> buffer = std::move(free_.back());
-    free_.pop_back();
-    return buffer;
-  }
-  void give(std::vector<float> buffer) { free_.push_back(std::move(buffer)); }
-
+  const KPlan& plan_;
   int64_t n_;
   KFormats formats_;
-  const std::function<void(const KPlan::Range&, float*)>& chain_;
-  std::vector<std::vector<float>> free_;
+  const Chain& chain_;
+  std::unique_ptr<float[]> scratch_;
 };
 
 }  // namespace
@@ -143,15 +131,15 @@ KPlan plan_k(int64_t k, int64_t k_per_leaf, bool gradient_sum, const Arithmetic&
 
 void sum_ranges(const KPlan& plan, int64_t n, const KFormats& formats,
                 const std::function<void(const KPlan::Range&, float*)>& chain, float* out) {
-  Summer summer(n, formats, chain);
-  if (plan.leaves.empty())
+  if (plan.leaves.empty()) {
     std::fill_n(out, n, 0.0f);
-  else if (plan.leaves.size() == 1)
-    summer.leaf(plan.leaves.front(), out);
-  else if (plan.join == KPlan::Join::kChain)
-    summer.join_chain(plan.leaves, out);
+    return;
+  }
+  Summer summer(plan, n, formats, chain);
+  if (plan.join == KPlan::Join::kTree)
+    summer.tree(0, plan.leaves.size(), 0, out);
   else
-    summer.join_tree(plan.leaves, out);
+    summer.chain(out);
 }
 
 }  // namespace faultline

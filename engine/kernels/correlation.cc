@@ -1,0 +1,151 @@
+#include "engine/kernels/correlation.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "engine/base/parallel.h"
+#include "engine/kernels/chain_block.h"
+#include "engine/kernels/planned_sum.h"
+#include "engine/kernels/row_formats.h"
+
+namespace faultline {
+namespace {
+
+constexpr int64_t kTilePositions = 1024, kTileElements = 1 << 15;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Finishes rows [row, row + rows) of one channel, `stride` apart.
+void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, int64_t rows, int64_t stride,
+                float* values) {
+  const ImageOut& out = c.out;
+  if (out.bias != nullptr) {
+    const float bias = out.bias[m];
+    for (int64_t i = 0; i < (rows - 1) * stride + c.cols; ++i) values[i] += bias;
+  }
+  const int64_t size = size_bytes(out.array.dtype);
+  char* to = static_cast<char*>(out.array.data) +
+             (out.first + sample * out.sample + m * out.channel + row * out.row) * size;
+  if (out.col == 1) return narrow_rows(values, stride, rows, c.cols, out.array.dtype, to, out.row);
+  for (int64_t r = 0; r < rows; ++r) {  // a row of single elements
+    narrow_rows(values + r * stride, 1, c.cols, 1, out.array.dtype, to + r * out.row * size, out.col);
+  }
+}
+
+// On register blocks of chains. A tile is some rows of positions of one sample and some panels of channels.
+class ChainCorrelation {
+ public:
+  explicit ChainCorrelation(const Correlation& c)
+      : c_(c),
+        layout_(c.planes.layout()),
+        registers_(register_block(kTilePositions)),
+        panels_(c.M, registers_.rows) {
+    const auto round_up = [&](int64_t n) { return ceil_div(n, registers_.columns) * registers_.columns; };
+    row_tile_ = std::clamp<int64_t>(kTilePositions / layout_.width, 1, c.rows);
+    stride_ = round_up(row_tile_ * layout_.width);
+    panel_tile_ = std::clamp<int64_t>(kTileElements / stride_ / registers_.rows, 1, panels_.count);
+    row_tiles_ = ceil_div(c.rows, row_tile_);
+    panel_tiles_ = ceil_div(panels_.count, panel_tile_);
+    pack_weights();
+  }
+
+  void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
+    TiledSum sum{kernel, &plan, formats};
+    sum.tiles = layout_.N * row_tiles_ * panel_tiles_;
+    sum.tile_elements = std::min(panel_tile_ * registers_.rows, c_.M) * stride_;
+    sum.work = layout_.N * c_.M * c_.rows * layout_.width * c_.K();
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) { chain(tile(i), range, out); };
+    sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
+    run_tiled_sum(sum);
+  }
+
+ private:
+  struct Tile {
+    int64_t sample, row, rows, first_panel, last_panel;
+  };
+
+  Tile tile(int64_t i) const {
+    const int64_t panel = i % panel_tiles_ * panel_tile_, row = i / panel_tiles_ % row_tiles_ * row_tile_;
+    return {i / panel_tiles_ / row_tiles_, row, std::min(row_tile_, c_.rows - row), panel,
+            std::min(panel + panel_tile_, panels_.count)};
+  }
+
+  void pack_weights() {
+    packed_ = std::make_unique_for_overwrite<float[]>(c_.M * c_.K());
+    float* out = packed_.get();
+    for (int64_t panel = 0; panel < panels_.count; ++panel) {
+      for (int64_t k = 0; k < c_.K(); ++k) {
+        const float* column = c_.weights + c_.weight_step[k];
+        for (int64_t m = panels_.begin(panel); m < panels_.begin(panel + 1); ++m)
+          *out++ = column[m * c_.weight_row];
+      }
+    }
+  }
+
+  void chain(const Tile& tile, const KPlan::Range& range, float* out) const {
+    ChainBlock block{panels_, tile.first_panel, tile.last_panel};
+    block.columns = (tile.rows - 1) * layout_.width + c_.cols;
+    block.depth = range.end - range.begin;
+    block.left = packed_.get();
+    block.left_begin = range.begin;
+    block.left_depth = c_.K();
+    block.right = c_.planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;
+    block.right_step = c_.tap.data() + range.begin;
+    block.right_group = registers_.columns;
+    block.out = out;
+    block.ld = stride_;
+    run_chain_block(block);
+  }
+
+  void finish(const Tile& tile, float* values) const {
+    const int64_t first = panels_.begin(tile.first_panel), last = panels_.begin(tile.last_panel);
+    for (int64_t m = first; m < last; ++m) {
+      store_rows(c_, tile.sample, m, tile.row, tile.rows, layout_.width, values + (m - first) * stride_);
+    }
+  }
+
+  const Correlation& c_;
+  const PlaneLayout& layout_;
+  RegisterBlock registers_;
+  RowPanels panels_;
+  int64_t row_tile_, panel_tile_, row_tiles_, panel_tiles_;
+  int64_t stride_;  // of a channel in a tile
+  std::unique_ptr<float[]> packed_;
+};
+
+// On any unit: the matrices are written out, sample by sample.
+void correlate_dense(const char* kernel, const Correlation& c, const UnitSum& unit_sum) {
+  const PlaneLayout& layout = c.planes.layout();
+  const int64_t K = c.K(), positions = c.rows * c.cols;
+  std::vector<float> weights(c.M * K);
+  for (int64_t i = 0; i < c.M * K; ++i) weights[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
+  parallel_for(kernel, layout.N, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> columns(K * positions), sum(c.M * positions);
+    for (int64_t sample = begin; sample < end; ++sample) {
+      float* next = columns.data();
+      for (int64_t tap : c.tap) {
+        const float* image = c.planes.data() + sample * layout.sample() + tap;
+        for (int64_t row = 0; row < c.rows; ++row)
+          next = std::copy_n(image + row * layout.width, c.cols, next);
+      }
+      run_unit_sum(unit_sum, weights.data(), columns.data(), sum.data());
+      for (int64_t m = 0; m < c.M; ++m) {
+        store_rows(c, sample, m, 0, c.rows, c.cols, sum.data() + m * positions);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void correlate(const char* kernel, const Correlation& c, const Unit& unit, Dtype input,
+               const Arithmetic& arithmetic) {
+  const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
+  const KFormats formats = k_formats(arithmetic, c.out.array.dtype);
+  if (runs_on_chains(arithmetic))
+    ChainCorrelation(c).run(kernel, plan, formats);
+  else
+    correlate_dense(kernel, c, {unit, plan, formats, input, c.M, c.rows * c.cols, c.K()});
+}
+
+}  // namespace faultline

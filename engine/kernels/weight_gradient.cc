@@ -1,0 +1,158 @@
+#include "engine/kernels/weight_gradient.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "engine/base/parallel.h"
+#include "engine/kernels/chain_block.h"
+#include "engine/kernels/planned_sum.h"
+#include "engine/kernels/row_formats.h"
+
+namespace faultline {
+namespace {
+
+constexpr int64_t kTileElements = 1 << 15, kSamplesPerLeaf = 8;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Where the taps (row) and the positions of a sample (column) read the image: at the sum of both offsets.
+struct ImageOffsets {
+  explicit ImageOffsets(const WeightGradient& g) : tap(image_taps(g.shape, g.image.layout())) {
+    for (int64_t h = 0; h < g.shape.OH(); ++h) {
+      for (int64_t w = 0; w < g.shape.OW(); ++w) position.push_back(h * g.image.layout().width + w);
+    }
+  }
+  std::vector<int64_t> tap, position;
+};
+
+// On register blocks of chains, as dw^T = image [taps, positions] * dy^T [positions, OC]: the image is
+// broadcast from where it lies, dy is packed with its channels side by side. A tile is some panels of taps
+// and one group of channels.
+class ChainGradient {
+ public:
+  explicit ChainGradient(const WeightGradient& g)
+      : g_(g),
+        offsets_(g),
+        positions_(offsets_.position.size()),
+        K_(g.shape.N * positions_),
+        registers_(register_block(g.shape.OC)),
+        panels_(offsets_.tap.size(), registers_.rows),
+        groups_(ceil_div(g.shape.OC, registers_.columns)),
+        panel_tile_(std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows)),
+        panel_tiles_(ceil_div(panels_.count, panel_tile_)) {
+    for (int64_t k = 0; k < kChainBlock; ++k) right_step_.push_back(k * registers_.columns);
+    pack_dy();
+  }
+
+  void run(const KPlan& plan, const KFormats& formats) const {
+    TiledSum sum{"conv2d_dw", &plan, formats};
+    sum.tiles = panel_tiles_ * groups_;
+    sum.tile_elements = std::min(panels_.size, panel_tile_ * registers_.rows) * registers_.columns;
+    sum.work = panels_.size * g_.shape.OC * K_;
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) { chain(tile(i), range, out); };
+    sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
+    run_tiled_sum(sum);
+  }
+
+ private:
+  struct Tile {
+    int64_t group, channels, first_panel, last_panel;
+  };
+
+  Tile tile(int64_t i) const {
+    const int64_t group = i / panel_tiles_, panel = i % panel_tiles_ * panel_tile_;
+    return {group, std::min(registers_.columns, g_.shape.OC - group * registers_.columns), panel,
+            std::min(panel + panel_tile_, panels_.count)};
+  }
+
+  void pack_dy() {
+    const int64_t N = g_.shape.N, OC = g_.shape.OC, width = registers_.columns;
+    packed_ = std::make_unique_for_overwrite<float[]>(groups_ * K_ * width);
+    const int64_t grain = thread_grain(N, kMoveWork * K_ * OC);
+    parallel_for("conv2d_dw.pack", N, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin * groups_; i < end * groups_; ++i) {
+        const int64_t sample = i / groups_, oc = i % groups_ * width;
+        const float* dy = g_.dy.data + (sample * OC + oc) * g_.dy.row_stride;
+        pack_panel({dy, g_.dy.col_stride, g_.dy.row_stride}, positions_, std::min(width, OC - oc), width,
+                   packed_.get() + (i % groups_ * K_ + sample * positions_) * width);
+      }
+    });
+  }
+
+  void chain(const Tile& tile, const KPlan::Range& range, float* out) const {
+    std::vector<int64_t> steps(range.end - range.begin);
+    int64_t sample = range.begin / positions_, position = range.begin % positions_;
+    for (int64_t& step : steps) {
+      step = sample * g_.image.layout().sample() + offsets_.position[position];
+      if (++position == positions_) ++sample, position = 0;
+    }
+    ChainBlock block{panels_, tile.first_panel, tile.last_panel};
+    block.columns = tile.channels;
+    block.depth = range.end - range.begin;
+    block.left = g_.image.data();
+    block.left_row = offsets_.tap.data();
+    block.left_step = steps.data();
+    block.right = packed_.get() + (tile.group * K_ + range.begin) * registers_.columns;
+    block.right_step = right_step_.data();
+    block.out = out;
+    block.ld = registers_.columns;
+    run_chain_block(block);
+  }
+
+  void finish(const Tile& tile, const float* values) const {
+    const int64_t first = panels_.begin(tile.first_panel), taps = panels_.begin(tile.last_panel) - first;
+    std::vector<float> line(taps);
+    for (int64_t j = 0; j < tile.channels; ++j) {
+      for (int64_t i = 0; i < taps; ++i) line[i] = values[i * registers_.columns + j];
+      const int64_t offset = (tile.group * registers_.columns + j) * panels_.size + first;
+      narrow_row(line.data(), taps, g_.dw.dtype,
+                 static_cast<char*>(g_.dw.data) + offset * size_bytes(g_.dw.dtype));
+    }
+  }
+
+  const WeightGradient& g_;
+  ImageOffsets offsets_;
+  int64_t positions_, K_;
+  RegisterBlock registers_;
+  RowPanels panels_;
+  int64_t groups_, panel_tile_, panel_tiles_;
+  std::vector<int64_t> right_step_;
+  std::unique_ptr<float[]> packed_;
+};
+
+// On any unit, as dy [OC, positions] * image [positions, taps], both written out.
+void dense_gradient(const WeightGradient& g, const Unit& unit, Dtype input, const KPlan& plan,
+                    const KFormats& formats) {
+  const ImageOffsets offsets(g);
+  const int64_t N = g.shape.N, OC = g.shape.OC, positions = offsets.position.size(), K = N * positions;
+  const int64_t taps = offsets.tap.size();
+  std::vector<float> left(OC * K), right(K * taps), sum(OC * taps);
+  for (int64_t oc = 0; oc < OC; ++oc) {
+    for (int64_t k = 0; k < K; ++k) {
+      const int64_t line = k / positions * OC + oc;
+      left[oc * K + k] = g.dy.data[line * g.dy.row_stride + k % positions * g.dy.col_stride];
+    }
+  }
+  for (int64_t k = 0; k < K; ++k) {
+    const float* image =
+        g.image.data() + k / positions * g.image.layout().sample() + offsets.position[k % positions];
+    for (int64_t tap = 0; tap < taps; ++tap) right[k * taps + tap] = image[offsets.tap[tap]];
+  }
+  run_unit_sum({unit, plan, formats, input, OC, taps, K}, left.data(), right.data(), sum.data());
+  narrow_row(sum.data(), OC * taps, g.dw.dtype, g.dw.data);
+}
+
+}  // namespace
+
+void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, const Arithmetic& arithmetic) {
+  const int64_t positions = g.shape.OH() * g.shape.OW();
+  const KPlan plan = plan_k(g.shape.N * positions, kSamplesPerLeaf * positions, true, arithmetic);
+  const KFormats formats = k_formats(arithmetic, g.dw.dtype);
+  if (runs_on_chains(arithmetic))
+    ChainGradient(g).run(plan, formats);
+  else
+    dense_gradient(g, unit, input, plan, formats);
+}
+
+}  // namespace faultline
