@@ -1,0 +1,18 @@
+#pragma once
+
+#include <vector>
+
+#include "engine/autograd/variable.h"
+
+namespace faultline {
+
+// Returns the first maximum of each window in row-major order; a NaN wins; padding takes no part.
+// dx adds, in rising output index, each dy to the element that won.
+// Shapes:  x [N, C, H, W] -> [N, C, (H + 2 padding - kernel) / stride + 1, alike for W]; pairs are {height,
+// width}. Formats: f32, f16, bf16, f64; result as x. Error:   exact. Bitwise: runs yes, threads yes,
+// instruction sets yes. Throws:  kShape if a kernel does not fit, kArgument if padding is above half the
+// kernel.
+Variable max_pool2d(const Variable& x, const std::vector<int64_t>& kernel,
+                    const std::vector<int64_t>& stride = {}, const std::vector<int64_t>& padding = {0, 0});
+
+}  // namespace faultline
