@@ -4,6 +4,7 @@
 
 #include "engine/base/error.h"
 #include "engine/ops/conv2d_reference.h"
+#include "engine/ops/elementwise.h"
 #include "engine/ops/product_reference.h"
 #include "engine/ops/samples.h"
 
@@ -43,7 +44,7 @@ ConstArray array(const Tensor& tensor) { return {tensor.raw(), tensor.dtype()}; 
 Tensors forward(const OpCall& call) {
   const Conv2dShape s = conv2d_shape(call);
   const Tensor x = call.inputs[0].contiguous(), w = call.inputs[1].contiguous();
-  const Tensor b = call.inputs[2].defined() ? call.inputs[2].to(Dtype::kF32).contiguous() : Tensor();
+  const Tensor b = call.inputs[2].defined() ? converted(call.inputs[2], Dtype::kF32).contiguous() : Tensor();
   Tensor y = Tensor::empty({s.N, s.OC, s.OH(), s.OW()}, x.dtype());
   conv2d_forward("conv2d", s, array(x), array(w), b.defined() ? b.data<float>() : nullptr,
                  {y.mutable_raw(), y.dtype()}, call.arithmetic);
@@ -54,7 +55,7 @@ Tensor bias_gradient(const Conv2dShape& s, const Tensor& dy, const Arithmetic& a
   Tensor db = Tensor::empty({s.OC}, Dtype::kF32);
   channel_sum("conv2d.db", {s.N, 1, s.OC, s.OH() * s.OW()}, dy.dtype(), dy.raw(), arithmetic,
               db.mutable_data<float>());
-  return db.to(dy.dtype());
+  return converted(db, dy.dtype());
 }
 
 Tensors backward(const OpGradCall& grad) {

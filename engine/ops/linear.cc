@@ -47,7 +47,7 @@ void check(const OpCall& call) {
 Tensors forward(const OpCall& call) {
   const LinearShape s = shape_of(call);
   const Tensor x = call.inputs[0].contiguous(), w = call.inputs[1].contiguous();
-  const Tensor b = call.inputs[2].defined() ? call.inputs[2].to(Dtype::kF32).contiguous() : Tensor();
+  const Tensor b = call.inputs[2].defined() ? converted(call.inputs[2], Dtype::kF32).contiguous() : Tensor();
   Tensor y = Tensor::empty(output_shape(call), x.dtype());
   ProductArgs args{s.rows(), s.out, s.in, {x.raw(), x.dtype(), s.in, 1}, {w.raw(), w.dtype(), 1, s.in}};
   if (b.defined()) args.bias_n = b.data<float>();
@@ -92,7 +92,7 @@ Tensor bias_gradient(const OpCall& call, const Tensor& dy) {
   Tensor db = Tensor::empty({s.out}, Dtype::kF32);
   channel_sum("linear.db", {s.samples, s.rows_per_sample, s.out, 1}, dy.dtype(), dy.raw(), call.arithmetic,
               db.mutable_data<float>());
-  return db.to(dy.dtype());
+  return converted(db, dy.dtype());
 }
 
 Tensors backward(const OpGradCall& grad) {
