@@ -52,17 +52,24 @@ struct Add {
   }
 };
 
-const RegisteredOp kAdd{
-    "add",
-    binary_op<Add>({
-        .name = "add",
-        .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(add_forward)
-                                                     (call); },
-        .lhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(add_lhs_gradient)
-                                                          (call); },
-        .rhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(add_rhs_gradient)
-                                                          (call); },
-    })};
+const RegisteredOp kAdd{"add", binary_op<Add>({
+                                   .name = "add",
+                                   .forward =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(add_forward)
+                                         (call);
+                                       },
+                                   .lhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(add_lhs_gradient)
+                                         (call);
+                                       },
+                                   .rhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(add_rhs_gradient)
+                                         (call);
+                                       },
+                               })};
 
 }  // namespace
 

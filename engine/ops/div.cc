@@ -53,18 +53,25 @@ struct Div {
   }
 };
 
-const RegisteredOp kDiv{
-    "div",
-    binary_op<Div>({
-        .name = "div",
-        .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(div_forward)
-                                                     (call); },
-        .lhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(div_lhs_gradient)
-                                                          (call); },
-        .rhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(div_rhs_gradient)
-                                                          (call); },
-        .positive_rhs = true,
-    })};
+const RegisteredOp kDiv{"div", binary_op<Div>({
+                                   .name = "div",
+                                   .forward =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(div_forward)
+                                         (call);
+                                       },
+                                   .lhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(div_lhs_gradient)
+                                         (call);
+                                       },
+                                   .rhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(div_rhs_gradient)
+                                         (call);
+                                       },
+                                   .positive_rhs = true,
+                               })};
 
 }  // namespace
 

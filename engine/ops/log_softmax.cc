@@ -1,5 +1,7 @@
 #include "engine/ops/log_softmax.h"
 
+#include <cmath>
+
 #include "engine/ops/error_bound.h"
 #include "engine/ops/softmax_rows.h"
 

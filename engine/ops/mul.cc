@@ -52,17 +52,24 @@ struct Mul {
   }
 };
 
-const RegisteredOp kMul{
-    "mul",
-    binary_op<Mul>({
-        .name = "mul",
-        .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(mul_forward)
-                                                     (call); },
-        .lhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(mul_lhs_gradient)
-                                                          (call); },
-        .rhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(mul_rhs_gradient)
-                                                          (call); },
-    })};
+const RegisteredOp kMul{"mul", binary_op<Mul>({
+                                   .name = "mul",
+                                   .forward =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(mul_forward)
+                                         (call);
+                                       },
+                                   .lhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(mul_lhs_gradient)
+                                         (call);
+                                       },
+                                   .rhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(mul_rhs_gradient)
+                                         (call);
+                                       },
+                               })};
 
 }  // namespace
 

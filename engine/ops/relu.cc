@@ -1,5 +1,7 @@
 #include "engine/ops/relu.h"
 
+#include <cmath>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/ops/relu.cc"
 #include <hwy/foreach_target.h>
@@ -47,15 +49,18 @@ struct Relu {
   }
 };
 
-const RegisteredOp kRelu{
-    "relu",
-    unary_op<Relu>(
-        {.name = "relu",
-         .numeric_class = NumericClass::kAsIs,
-         .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(relu_forward)
-                                                      (call); },
-         .backward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(relu_backward)
-                                                       (call); }})};
+const RegisteredOp kRelu{"relu", unary_op<Relu>({.name = "relu",
+                                                 .numeric_class = NumericClass::kAsIs,
+                                                 .forward =
+                                                     [](const ElementwiseCall& call) {
+                                                       HWY_DYNAMIC_DISPATCH(relu_forward)
+                                                       (call);
+                                                     },
+                                                 .backward =
+                                                     [](const ElementwiseCall& call) {
+                                                       HWY_DYNAMIC_DISPATCH(relu_backward)
+                                                       (call);
+                                                     }})};
 
 }  // namespace
 

@@ -52,17 +52,24 @@ struct Sub {
   }
 };
 
-const RegisteredOp kSub{
-    "sub",
-    binary_op<Sub>({
-        .name = "sub",
-        .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(sub_forward)
-                                                     (call); },
-        .lhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(sub_lhs_gradient)
-                                                          (call); },
-        .rhs_gradient = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(sub_rhs_gradient)
-                                                          (call); },
-    })};
+const RegisteredOp kSub{"sub", binary_op<Sub>({
+                                   .name = "sub",
+                                   .forward =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(sub_forward)
+                                         (call);
+                                       },
+                                   .lhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(sub_lhs_gradient)
+                                         (call);
+                                       },
+                                   .rhs_gradient =
+                                       [](const ElementwiseCall& call) {
+                                         HWY_DYNAMIC_DISPATCH(sub_rhs_gradient)
+                                         (call);
+                                       },
+                               })};
 
 }  // namespace
 
