@@ -11,6 +11,10 @@
 
 #include "tests/support/skip.h"
 
+// Present in a binary that is linked with the sanitizer.
+extern "C" __attribute__((weak)) void __asan_init();
+extern "C" __attribute__((weak)) void __tsan_init();
+
 namespace faultline {
 namespace {
 
@@ -49,11 +53,8 @@ std::string shell_quoted(const std::string& text) {
 
 std::string reproduce_command(const std::string& case_name) {
   std::string command = "tools/bazel test ";
-#if defined(__SANITIZE_ADDRESS__)
-  command += "--config=asan ";
-#elif defined(__SANITIZE_THREAD__)
-  command += "--config=tsan ";
-#endif
+  if (__asan_init) command += "--config=asan ";
+  if (__tsan_init) command += "--config=tsan ";
   return command + environment("TEST_TARGET") + " --test_arg=" + shell_quoted(escaped(case_name, "\\,[\""));
 }
 

@@ -31,7 +31,7 @@ expect "exit code of a pass" 0 $?
 sample skip '[skip]' >"$TEST_TMPDIR/skip.txt"
 expect "exit code when all is skipped" 0 $?
 sample crash '[crash]' >/dev/null
-[ $? -ge 128 ] || expect "exit code of a crash" ">= 128" less
+[ $? -ne 0 ] || expect "exit code of a crash" "not 0" 0
 sample none 'no such case' >/dev/null
 expect "exit code for an unknown case" 2 $?
 
