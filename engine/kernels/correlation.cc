@@ -1,12 +1,12 @@
 #include "engine/kernels/correlation.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
-#include "engine/kernels/row_formats.h"
+#include "engine/kernels/rows.h"
+#include "engine/kernels/scratch.h"
 
 namespace faultline {
 namespace {
@@ -23,13 +23,17 @@ void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, in
     const float bias = out.bias[m];
     for (int64_t i = 0; i < (rows - 1) * stride + c.cols; ++i) values[i] += bias;
   }
-  const int64_t size = size_bytes(out.array.dtype);
-  char* to = static_cast<char*>(out.array.data) +
-             (out.first + sample * out.sample + m * out.channel + row * out.row) * size;
-  if (out.col == 1) return narrow_rows(values, stride, rows, c.cols, out.array.dtype, to, out.row);
-  for (int64_t r = 0; r < rows; ++r) {  // a row of single elements
-    narrow_rows(values + r * stride, 1, c.cols, 1, out.array.dtype, to + r * out.row * size, out.col);
-  }
+  const Dtype dtype = out.array.dtype;
+  const int64_t first = out.first + sample * out.sample + m * out.channel + row * out.row;
+  visit(dtype, [&]<class T>() {
+    T* to = static_cast<T*>(out.array.data) + first;
+    if (out.col == 1) return convert_rows({values, Dtype::kF32, stride}, {to, dtype, out.row}, rows, c.cols);
+    std::vector<T> line(c.cols);
+    for (int64_t r = 0; r < rows; ++r) {
+      convert_rows({values + r * stride, Dtype::kF32, 0}, {line.data(), dtype, 0}, 1, c.cols);
+      for (int64_t i = 0; i < c.cols; ++i) to[r * out.row + i * out.col] = line[i];
+    }
+  });
 }
 
 // On register blocks of chains. A tile is some rows of positions of one sample and some panels of channels.
@@ -39,7 +43,8 @@ class ChainCorrelation {
       : c_(c),
         layout_(c.planes.layout()),
         registers_(register_block(kTilePositions)),
-        panels_(c.M, registers_.rows) {
+        panels_(c.M, registers_.rows),
+        packed_(c.M * c.K()) {
     const auto round_up = [&](int64_t n) { return ceil_div(n, registers_.columns) * registers_.columns; };
     row_tile_ = std::clamp<int64_t>(kTilePositions / layout_.width, 1, c.rows);
     stride_ = round_up(row_tile_ * layout_.width);
@@ -71,8 +76,7 @@ class ChainCorrelation {
   }
 
   void pack_weights() {
-    packed_ = std::make_unique_for_overwrite<float[]>(c_.M * c_.K());
-    float* out = packed_.get();
+    float* out = packed_.data();
     for (int64_t panel = 0; panel < panels_.count; ++panel) {
       for (int64_t k = 0; k < c_.K(); ++k) {
         const float* column = c_.weights + c_.weight_step[k];
@@ -86,7 +90,7 @@ class ChainCorrelation {
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = (tile.rows - 1) * layout_.width + c_.cols;
     block.depth = range.end - range.begin;
-    block.left = packed_.get();
+    block.left = packed_.data();
     block.left_begin = range.begin;
     block.left_depth = c_.K();
     block.right = c_.planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;
@@ -110,7 +114,7 @@ class ChainCorrelation {
   RowPanels panels_;
   int64_t row_tile_, panel_tile_, row_tiles_, panel_tiles_;
   int64_t stride_;  // of a channel in a tile
-  std::unique_ptr<float[]> packed_;
+  Scratch packed_;
 };
 
 // On any unit: the matrices are written out, sample by sample.

@@ -1,10 +1,50 @@
 #include "engine/kernels/packing.h"
 
+#include <hwy/highway.h>
+
 #include <algorithm>
 
-#include "engine/kernels/row_formats.h"
+#include "engine/kernels/rows.h"
 
 namespace faultline {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Writes out[k * width + j] = in[j * stride + k] for k, j < 4, and +0 for columns <= j < 4.
+void transpose_4x4(const float* in, int64_t stride, int64_t columns, int64_t width, float* out) {
+  const hn::FixedTag<float, 4> d;
+  const hn::RepartitionToWide<decltype(d)> dw;
+  const auto column = [&](int64_t j) { return j < columns ? hn::LoadU(d, in + j * stride) : hn::Zero(d); };
+  const auto c0 = column(0), c1 = column(1), c2 = column(2), c3 = column(3);
+  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, c0, c1));
+  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, c0, c1));
+  const auto low23 = hn::BitCast(dw, hn::InterleaveLower(d, c2, c3));
+  const auto high23 = hn::BitCast(dw, hn::InterleaveUpper(d, c2, c3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, low01, low23)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23)), d, out + width);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, high01, high23)), d, out + 2 * width);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * width);
+}
+
+// pack_panel for contiguous columns. Where the width is no multiple of 4, a block's last columns spill into
+// the next row: blocks run from the last to the first and rows rise, so that the row's own values come after;
+// the last rows go one by one.
+void pack_transposed(const float* data, int64_t stride, int64_t depth, int64_t columns, int64_t width,
+                     float* out) {
+  const int64_t last_block = (width - 1) / 4 * 4;
+  int64_t k = 0;
+  for (; (k + 3) * width + last_block + 4 <= depth * width; k += 4) {
+    for (int64_t j = last_block; j >= 0; j -= 4) {
+      transpose_4x4(data + j * stride + k, stride, columns - j, width, out + k * width + j);
+    }
+  }
+  for (; k < depth; ++k) {
+    for (int64_t j = 0; j < width; ++j) out[k * width + j] = j < columns ? data[j * stride + k] : 0.0f;
+  }
+}
+
+}  // namespace
 
 F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, const Arithmetic& arithmetic,
                         std::vector<float>& storage) {
@@ -17,31 +57,32 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
   const int64_t lines = by_rows ? rows : cols, length = by_rows ? cols : rows;
   const int64_t line_stride = by_rows ? operand.row_stride : operand.col_stride;
   const int64_t step = by_rows ? operand.col_stride : operand.row_stride;
-  const int64_t run = step == 1 ? length : 1;
   storage.resize(rows * cols);
-  const char* bytes = static_cast<const char*>(operand.data);
-  for (int64_t line = 0; line < lines; ++line) {
-    for (int64_t i = 0; i < length; i += run) {
-      const int64_t offset = (line * line_stride + i * step) * size_bytes(operand.dtype);
-      widen_row(bytes + offset, operand.dtype, run, storage.data() + line * length + i);
+  const Rows out{storage.data(), Dtype::kF32, length};
+  if (step == 1) {
+    convert_rows({operand.data, operand.dtype, line_stride}, out, lines, length);
+  } else {
+    for (int64_t line = 0; line < lines; ++line) {
+      const char* from =
+          static_cast<const char*>(operand.data) + line * line_stride * size_bytes(operand.dtype);
+      convert_rows({from, operand.dtype, step}, {storage.data() + line * length, Dtype::kF32, 1}, length, 1);
     }
   }
-  if (round) round_row_to_tf32(storage.data(), rows * cols, arithmetic.tf32_rounding);
+  if (round) round_to_tf32(storage.data(), rows * cols, arithmetic.tf32_rounding);
   return {storage.data(), by_rows ? length : 1, by_rows ? 1 : length};
 }
 
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out) {
-  if (columns < width) std::fill_n(out, depth * width, 0.0f);
-  if (matrix.col_stride == 1) {
-    for (int64_t k = 0; k < depth; ++k) {
-      std::copy_n(matrix.data + k * matrix.row_stride, columns, out + k * width);
+  if (matrix.row_stride == 1)
+    return pack_transposed(matrix.data, matrix.col_stride, depth, columns, width, out);
+  for (int64_t k = 0; k < depth; ++k, out += width) {
+    const float* row = matrix.data + k * matrix.row_stride;
+    if (matrix.col_stride == 1) {
+      std::copy_n(row, columns, out);
+    } else {
+      for (int64_t j = 0; j < columns; ++j) out[j] = row[j * matrix.col_stride];
     }
-    return;
-  }
-  for (int64_t k = 0; k < depth; ++k) {
-    for (int64_t j = 0; j < columns; ++j) {
-      out[k * width + j] = matrix.data[k * matrix.row_stride + j * matrix.col_stride];
-    }
+    for (int64_t j = columns; j < width; ++j) out[j] = 0;
   }
 }
 

@@ -5,42 +5,52 @@
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
-#include "engine/kernels/row_formats.h"
+#include "engine/kernels/rows.h"
 
 namespace faultline {
 
-Planes::Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic) : layout_(layout) {
+namespace {
+
+// Vectors may read past the last output.
+int64_t storage_size(const PlaneLayout& layout) {
+  return layout.N * layout.sample() + register_block(layout.width).columns;
+}
+
+}  // namespace
+
+Planes::Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic)
+    : layout_(layout), data_(storage_size(layout)) {
   const int64_t planes = layout.N * layout.C, plane = layout.sample() / layout.C;
-  const int64_t slack = register_block(layout.width).columns;  // vectors may read past the last output
-  data_ = std::make_unique_for_overwrite<float[]>(planes * plane + slack);
-  std::fill_n(data_.get() + planes * plane, slack, 0.0f);
+  std::fill(data_.data() + planes * plane, data_.data() + storage_size(layout), 0.0f);
   const int64_t source_bytes = layout.H * layout.W * size_bytes(source.dtype);
   const int64_t grain = thread_grain(planes, kMoveWork * planes * plane);
   parallel_for("conv2d.planes", planes, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(layout.W);
+    const Scratch image(layout.H * layout.W);
     for (int64_t i = begin; i < end; ++i) {
       copy_plane(static_cast<const char*>(source.data) + i * source_bytes, source.dtype, arithmetic,
-                 row.data(), data_.get() + i * plane);
+                 image.data(), data_.data() + i * plane);
     }
   });
 }
 
-void Planes::copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* row,
+void Planes::copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* image,
                         float* out) const {
   const PlaneLayout& l = layout_;
   std::fill_n(out, l.sample() / l.C, 0.0f);
   const int64_t h_begin = std::max<int64_t>(l.origin_h, 0), w_begin = std::max<int64_t>(l.origin_w, 0);
   const int64_t h_end = std::min(l.H, l.origin_h + l.height * l.stride_h);
   const int64_t w_end = std::min(l.W, l.origin_w + l.width * l.stride_w);
-  if (w_begin >= w_end) return;
-  for (int64_t h = h_begin; h < h_end; ++h) {
-    const int64_t u = h - l.origin_h, v = w_begin - l.origin_w, n = w_end - w_begin;
-    float* line = l.stride_w == 1 ? out + l.offset(0, u, v) : row;
-    widen_row(source + (h * l.W + w_begin) * size_bytes(dtype), dtype, n, line);
-    if (arithmetic.tf32 && dtype == Dtype::kF32) round_row_to_tf32(line, n, arithmetic.tf32_rounding);
-    if (line != row) continue;
-    for (int64_t i = 0; i < n; ++i) out[l.offset(0, u, v + i)] = row[i];
+  const int64_t rows = h_end - h_begin, n = w_end - w_begin;
+  if (rows <= 0 || n <= 0) return;
+  const int64_t u = h_begin - l.origin_h, v = w_begin - l.origin_w;
+  const ConstRows from{source + (h_begin * l.W + w_begin) * size_bytes(dtype), dtype, l.W};
+  if (l.stride_h == 1 && l.stride_w == 1) {
+    convert_rows(from, {out + l.offset(0, u, v), Dtype::kF32, l.width}, rows, n);
+  } else {
+    convert_rows(from, {image, Dtype::kF32, n}, rows, n);
+    for (int64_t i = 0; i < rows * n; ++i) out[l.offset(0, u + i / n, v + i % n)] = image[i];
   }
+  if (arithmetic.tf32 && dtype == Dtype::kF32) round_to_tf32(out, l.sample() / l.C, arithmetic.tf32_rounding);
 }
 
 PlaneLayout image_layout(const Conv2dShape& s) {

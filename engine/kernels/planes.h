@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "engine/kernels/conv2d.h"
+#include "engine/kernels/scratch.h"
 
 namespace faultline {
 
@@ -33,14 +33,14 @@ class Planes {
   Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic);
 
   const PlaneLayout& layout() const { return layout_; }
-  const float* data() const { return data_.get(); }
+  const float* data() const { return data_.data(); }
 
  private:
   void copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* row,
                   float* out) const;
 
   PlaneLayout layout_;
-  std::unique_ptr<float[]> data_;
+  Scratch data_;
 };
 
 // The image of a convolution as forward and dw read it.

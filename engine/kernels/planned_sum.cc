@@ -1,10 +1,10 @@
 #include "engine/kernels/planned_sum.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "engine/base/parallel.h"
+#include "engine/kernels/scratch.h"
 
 namespace faultline {
 namespace {
@@ -13,12 +13,12 @@ constexpr int64_t kWorkPerThread = 1 << 17;
 
 void run_tiles(const TiledSum& sum) {
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
-    const auto values = std::make_unique_for_overwrite<float[]>(sum.tile_elements);
+    const Scratch values(sum.tile_elements);
     for (int64_t tile = begin; tile < end; ++tile) {
       sum_ranges(
           *sum.plan, sum.tile_elements, sum.formats,
-          [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, out); }, values.get());
-      sum.finish(tile, values.get());
+          [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, out); }, values.data());
+      sum.finish(tile, values.data());
     }
   });
 }
@@ -27,19 +27,19 @@ void run_tiles_and_ranges(const TiledSum& sum) {
   std::vector<KPlan::Range> ranges;
   for (const auto& leaf : sum.plan->leaves) ranges.insert(ranges.end(), leaf.begin(), leaf.end());
   const int64_t n = sum.tile_elements, count = ranges.size(), items = sum.tiles * count;
-  const auto results = std::make_unique_for_overwrite<float[]>(items * n);
+  const Scratch results(items * n);
   parallel_for(sum.kernel, items, thread_grain(items, sum.work), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) sum.chain(i / count, ranges[i % count], results.get() + i * n);
+    for (int64_t i = begin; i < end; ++i) sum.chain(i / count, ranges[i % count], results.data() + i * n);
   });
-  const auto values = std::make_unique_for_overwrite<float[]>(n);
+  const Scratch values(n);
   for (int64_t tile = 0; tile < sum.tiles; ++tile) {
-    const float* next = results.get() + tile * count * n;
+    const float* next = results.data() + tile * count * n;
     const auto take_next = [&](const KPlan::Range&, float* out) {
       std::copy_n(next, n, out);
       next += n;
     };
-    sum_ranges(*sum.plan, n, sum.formats, take_next, values.get());
-    sum.finish(tile, values.get());
+    sum_ranges(*sum.plan, n, sum.formats, take_next, values.data());
+    sum.finish(tile, values.data());
   }
 }
 

@@ -1,7 +1,6 @@
 #include "engine/kernels/product.h"
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -11,7 +10,8 @@
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/packing.h"
 #include "engine/kernels/planned_sum.h"
-#include "engine/kernels/row_formats.h"
+#include "engine/kernels/rows.h"
+#include "engine/kernels/scratch.h"
 
 namespace faultline {
 namespace {
@@ -36,8 +36,8 @@ void finish_row(const ProductArgs& args, int64_t m, int64_t n_begin, int64_t n_e
   if (args.bias_n != nullptr) {
     for (int64_t j = 0; j < n; ++j) sum[j] += args.bias_n[n_begin + j];
   }
-  char* out = static_cast<char*>(args.out);
-  narrow_row(sum, n, args.out_dtype, out + (m * args.out_row_stride + n_begin) * size_bytes(args.out_dtype));
+  char* out = static_cast<char*>(args.out) + (m * args.out_row_stride + n_begin) * size_bytes(args.out_dtype);
+  convert_rows({sum, Dtype::kF32, n}, {out, args.out_dtype, n}, 1, n);
 }
 
 void unit_product(const ProductArgs& args, const Unit& unit, const KPlan& plan, const F32Matrix& a,
@@ -56,36 +56,30 @@ void unit_product(const ProductArgs& args, const Unit& unit, const KPlan& plan, 
   for (int64_t m = 0; m < args.M; ++m) finish_row(args, m, 0, args.N, sum.data() + m * args.N);
 }
 
-using Buffer = std::unique_ptr<float[]>;
-
 // Packs the rows of a, panel after panel.
-Buffer pack_left(const ProductArgs& args, const RowPanels& panels, const F32Matrix& a) {
-  Buffer packed = std::make_unique_for_overwrite<float[]>(args.M * args.K);
+void pack_left(const ProductArgs& args, const RowPanels& panels, const F32Matrix& a, float* out) {
   const int64_t grain = thread_grain(panels.count, kMoveWork * args.M * args.K);
   parallel_for("product.pack", panels.count, grain, [&](int64_t first, int64_t last) {
     for (int64_t panel = first; panel < last; ++panel) {
       const int64_t m = panels.begin(panel), rows = panels.rows(panel);
       const F32Matrix columns{a.data + m * a.row_stride, a.col_stride, a.row_stride};
-      pack_panel(columns, args.K, rows, rows, packed.get() + m * args.K);
+      pack_panel(columns, args.K, rows, rows, out + m * args.K);
     }
   });
-  return packed;
 }
 
 // Packs groups of `width` columns of b, group after group.
-Buffer pack_right(const ProductArgs& args, int64_t width, const F32Matrix& b) {
+void pack_right(const ProductArgs& args, int64_t width, const F32Matrix& b, float* out) {
   const int64_t groups = (args.N + width - 1) / width, pieces = (args.K + kChainBlock - 1) / kChainBlock;
-  Buffer packed = std::make_unique_for_overwrite<float[]>(groups * args.K * width);
   const int64_t grain = thread_grain(groups * pieces, kMoveWork * args.K * args.N);
   parallel_for("product.pack", groups * pieces, grain, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t n = i / pieces * width, k = i % pieces * kChainBlock;
       const F32Matrix block{b.data + k * b.row_stride + n * b.col_stride, b.row_stride, b.col_stride};
       pack_panel(block, std::min(kChainBlock, args.K - k), std::min(width, args.N - n), width,
-                 packed.get() + n * args.K + k * width);
+                 out + n * args.K + k * width);
     }
   });
-  return packed;
 }
 
 // The fast driver of unit fma.
@@ -93,7 +87,9 @@ void fma_product(const ProductArgs& args, const KPlan& plan, const F32Matrix& a,
   const RegisterBlock registers = register_block(args.N);
   const RowPanels panels(args.M, registers.rows);
   const int64_t width = registers.columns;
-  const Buffer left = pack_left(args, panels, a), right = pack_right(args, width, b);
+  const Scratch left(args.M * args.K), right((args.N + width - 1) / width * args.K * width);
+  pack_left(args, panels, a, left.data());
+  pack_right(args, width, b, right.data());
   std::vector<int64_t> steps(kChainBlock);
   for (int64_t k = 0; k < kChainBlock; ++k) steps[k] = k * width;
 
@@ -112,10 +108,10 @@ void fma_product(const ProductArgs& args, const KPlan& plan, const F32Matrix& a,
     ChainBlock block{panels, panel_of(tile / tiles_across), panel_of(tile / tiles_across + 1)};
     block.columns = std::min(tile_columns, args.N - n);
     block.depth = range.end - range.begin;
-    block.left = left.get();
+    block.left = left.data();
     block.left_begin = range.begin;
     block.left_depth = args.K;
-    block.right = right.get() + n * args.K + range.begin * width;
+    block.right = right.data() + n * args.K + range.begin * width;
     block.right_step = steps.data();
     block.right_group = args.K * width;
     block.out = values;

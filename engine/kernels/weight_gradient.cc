@@ -1,13 +1,12 @@
 #include "engine/kernels/weight_gradient.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
-#include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
-#include "engine/kernels/row_formats.h"
+#include "engine/kernels/rows.h"
+#include "engine/kernels/scratch.h"
 
 namespace faultline {
 namespace {
@@ -42,7 +41,6 @@ class ChainGradient {
         panel_tile_(std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows)),
         panel_tiles_(ceil_div(panels_.count, panel_tile_)) {
     for (int64_t k = 0; k < kChainBlock; ++k) right_step_.push_back(k * registers_.columns);
-    pack_dy();
   }
 
   void run(const KPlan& plan, const KFormats& formats) const {
@@ -66,37 +64,29 @@ class ChainGradient {
             std::min(panel + panel_tile_, panels_.count)};
   }
 
-  void pack_dy() {
-    const int64_t N = g_.shape.N, OC = g_.shape.OC, width = registers_.columns;
-    packed_ = std::make_unique_for_overwrite<float[]>(groups_ * K_ * width);
-    const int64_t grain = thread_grain(N, kMoveWork * K_ * OC);
-    parallel_for("conv2d_dw.pack", N, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin * groups_; i < end * groups_; ++i) {
-        const int64_t sample = i / groups_, oc = i % groups_ * width;
-        const float* dy = g_.dy.data + (sample * OC + oc) * g_.dy.row_stride;
-        pack_panel({dy, g_.dy.col_stride, g_.dy.row_stride}, positions_, std::min(width, OC - oc), width,
-                   packed_.get() + (i % groups_ * K_ + sample * positions_) * width);
-      }
-    });
-  }
-
   void chain(const Tile& tile, const KPlan::Range& range, float* out) const {
-    std::vector<int64_t> steps(range.end - range.begin);
-    int64_t sample = range.begin / positions_, position = range.begin % positions_;
-    for (int64_t& step : steps) {
-      step = sample * g_.image.layout().sample() + offsets_.position[position];
-      if (++position == positions_) ++sample, position = 0;
+    const int64_t depth = range.end - range.begin, width = registers_.columns, oc = tile.group * width;
+    const Scratch right(depth * width);
+    std::vector<int64_t> left_step(depth);
+    for (int64_t k = 0, n = 0; k < depth; k += n) {
+      const int64_t sample = (range.begin + k) / positions_, position = (range.begin + k) % positions_;
+      n = std::min(positions_ - position, depth - k);
+      const float* dy =
+          g_.dy.data + (sample * g_.shape.OC + oc) * g_.dy.row_stride + position * g_.dy.col_stride;
+      pack_panel({dy, g_.dy.col_stride, g_.dy.row_stride}, n, tile.channels, width, right.data() + k * width);
+      const int64_t image = sample * g_.image.layout().sample();
+      for (int64_t i = 0; i < n; ++i) left_step[k + i] = image + offsets_.position[position + i];
     }
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = tile.channels;
-    block.depth = range.end - range.begin;
+    block.depth = depth;
     block.left = g_.image.data();
     block.left_row = offsets_.tap.data();
-    block.left_step = steps.data();
-    block.right = packed_.get() + (tile.group * K_ + range.begin) * registers_.columns;
+    block.left_step = left_step.data();
+    block.right = right.data();
     block.right_step = right_step_.data();
     block.out = out;
-    block.ld = registers_.columns;
+    block.ld = width;
     run_chain_block(block);
   }
 
@@ -106,8 +96,8 @@ class ChainGradient {
     for (int64_t j = 0; j < tile.channels; ++j) {
       for (int64_t i = 0; i < taps; ++i) line[i] = values[i * registers_.columns + j];
       const int64_t offset = (tile.group * registers_.columns + j) * panels_.size + first;
-      narrow_row(line.data(), taps, g_.dw.dtype,
-                 static_cast<char*>(g_.dw.data) + offset * size_bytes(g_.dw.dtype));
+      char* out = static_cast<char*>(g_.dw.data) + offset * size_bytes(g_.dw.dtype);
+      convert_rows({line.data(), Dtype::kF32, taps}, {out, g_.dw.dtype, taps}, 1, taps);
     }
   }
 
@@ -118,7 +108,6 @@ class ChainGradient {
   RowPanels panels_;
   int64_t groups_, panel_tile_, panel_tiles_;
   std::vector<int64_t> right_step_;
-  std::unique_ptr<float[]> packed_;
 };
 
 // On any unit, as dy [OC, positions] * image [positions, taps], both written out.
@@ -140,7 +129,7 @@ void dense_gradient(const WeightGradient& g, const Unit& unit, Dtype input, cons
     for (int64_t tap = 0; tap < taps; ++tap) right[k * taps + tap] = image[offsets.tap[tap]];
   }
   run_unit_sum({unit, plan, formats, input, OC, taps, K}, left.data(), right.data(), sum.data());
-  narrow_row(sum.data(), OC * taps, g.dw.dtype, g.dw.data);
+  convert_rows({sum.data(), Dtype::kF32, taps}, {g.dw.data, g.dw.dtype, taps}, OC, taps);
 }
 
 }  // namespace

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+namespace faultline {
+
+// Uninitialised floats. Their memory goes back to this thread's next Scratch and not to the system, which
+// would clear its pages each time.
+class Scratch {
+ public:
+  explicit Scratch(int64_t n);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  float* data() const { return data_; }
+
+ private:
+  int64_t capacity_;
+  float* data_;
+};
+
+}  // namespace faultline
