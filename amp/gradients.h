@@ -22,8 +22,8 @@ Verdict scan(const std::vector<Variable>& parameters);
 // Throws kDtype if the loss is not f32: 2^16 is no f16 (peers.md A4).
 Variable scale_loss(const Variable& loss, double scale);
 
-// Multiplies every gradient by f32(1 / f64(scale)) as an op "<parameter>/unscale"; does nothing if scale
-// is 1. Only for gradients that scan() found finite: on overflow they stay scaled (numerics.md 2.7).
+// Multiplies every gradient by f32(1 / f64(scale)) as an op "<parameter>/unscale"; nothing if scale is 1.
+// Only for gradients that scan() found finite: on overflow they stay scaled (numerics.md 2.7).
 void unscale(const std::vector<Variable>& parameters, double scale);
 
 }  // namespace faultline::amp

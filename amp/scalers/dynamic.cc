@@ -10,9 +10,9 @@ namespace faultline::amp {
 namespace {
 
 // torch.amp.GradScaler. On overflow: scale = f32(scale * backoff_factor), down to 0, and the count of clean
-// steps starts again. Else the count rises; when it reaches growth_interval it starts again and scale =
-// f32(scale * growth_factor), unless that is not finite. Products are f64, rounded once. Source: PyTorch,
-// aten/src/ATen/native/cuda/AmpKernels.cu, amp_update_scale_cuda_kernel (peers.md A1 to A4).
+// steps starts again. Else the count rises; when it reaches growth_interval it starts again and
+// scale = f32(scale * growth_factor), unless that is not finite. Products are f64, rounded once.
+// Source: PyTorch, aten/src/ATen/native/cuda/AmpKernels.cu, amp_update_scale_cuda_kernel (peers.md A1 to A4).
 class DynamicScaler : public LossScaler {
  public:
   explicit DynamicScaler(const ScalerConfig& config)

@@ -11,7 +11,8 @@ namespace faultline {
 //   v = fma(beta2, v, ((1 - beta2) * g) * g)
 //   w = fma(-lr / c1, m / (sqrt(v) / sqrt(c2) + eps), w), with c = 1 - beta^t
 // m and v start at 0. lr, 1 - beta and c are formed in f64 and rounded once to f32, the powers of beta are
-// running f64 products; everything else is one f32 operation each. Shapes:      w, g, m, v alike -> w, m, v.
+// running f64 products; everything else is one f32 operation each.
+// Shapes:      w, g, m, v alike -> w, m, v.
 // Formats:     f32.
 // Bitwise:     runs yes, threads yes, instruction sets yes.
 // Source:      numerics.md 2.8; Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2.

@@ -10,8 +10,10 @@ namespace faultline {
 namespace {
 
 // Rises from lr / div_factor to lr, then falls to lr / div_factor / final_div_factor, both along a cosine:
-//   T = total_steps, top = pct_start * T - 1, from -> to over a share p: to + (from - to) / 2 * (1 + cos(pi *
-//   p)) t <= top: first -> lr, p = t / top;  then: lr -> last, p = (t - top) / (T - 1 - top), at most 1
+//   T = total_steps, top = pct_start * T - 1, first = lr / div_factor, last = first / final_div_factor
+//   from -> to over a share p: to + (from - to) / 2 * (1 + cos(pi * p))
+//   t <= top: first -> lr, p = t / top
+//   then:     lr -> last, p = (t - top) / (T - 1 - top), at most 1
 // Source: torch.optim.lr_scheduler.OneCycleLR with cosine annealing and two phases; Smith and Topin 2018.
 class OneCycle : public Schedule {
  public:
