@@ -29,6 +29,8 @@ class Parameters {
 
  private:
   Variable add(const std::string& name, Tensor value);
+  template <class Draw>
+  Variable drawn(const std::string& name, Shape shape, Draw draw);
 
   uint64_t seed_;
   std::vector<Variable> trained_, buffers_;
