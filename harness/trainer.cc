@@ -434,8 +434,9 @@ Json data_sums(const Recipe& recipe) {
 }
 
 std::vector<std::pair<std::string, int64_t>> parameter_sizes(const Recipe& recipe) {
+  const auto model = make_model(recipe);
   std::vector<std::pair<std::string, int64_t>> sizes;
-  for (const Variable& parameter : make_model(recipe)->parameters()) {
+  for (const Variable& parameter : model->parameters()) {
     sizes.emplace_back(parameter.name(), parameter.value().size());
   }
   return sizes;
