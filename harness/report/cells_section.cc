@@ -1,0 +1,187 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/error.h"
+#include "engine/numerics/ulp.h"
+#include "harness/growth.h"
+#include "harness/report/html.h"
+#include "harness/run.h"
+
+namespace faultline::harness {
+namespace {
+
+// The pattern of `mine` with the bits that differ from `other` marked; sign, exponent and fraction apart.
+std::string marked_bits(const std::string& mine, const std::string& other) {
+  std::string html;
+  for (size_t i = 0; i < mine.size(); ++i) {
+    const bool differs = i >= other.size() || mine[i] != other[i];
+    html += differs ? fmt::format("<b>{}</b>", mine[i]) : std::string(1, mine[i]);
+  }
+  return html;
+}
+
+// Hexadecimal in groups of four digits.
+std::string grouped(const std::string& hex) {
+  std::string text;
+  for (size_t i = 0; i < hex.size(); ++i) text += (i > 0 && i % 4 == 0 ? " " : "") + std::string(1, hex[i]);
+  return text;
+}
+
+std::string element_table(const Cell& cell) {
+  const Difference& d = *cell.verdict.first;
+  const Dtype format = dtype_from_name(d.format);
+  const std::string a = bits_binary(std::stoull(d.bits_a, nullptr, 16), format);
+  const std::string b = bits_binary(std::stoull(d.bits_b, nullptr, 16), format);
+  const auto row = [&](const std::string& who, double value, const std::string& hex, const std::string& bits,
+                       const std::string& other) {
+    return fmt::format("<tr><th>{}</th><td>{}</td><td class=\"bits\">{}</td><td class=\"bits\">{}</td></tr>",
+                       escaped(who), value, grouped(hex), marked_bits(bits, other));
+  };
+  std::string html =
+      "<div class=\"scroll\"><table class=\"element\"><tr><th>run</th><th>value</th><th>hexadecimal</th>"
+      "<th>sign, exponent, fraction</th></tr>";
+  html += row("baseline", d.a, d.bits_a, a, b) + row(cell.perturbation, d.b, d.bits_b, b, a);
+  if (d.exact) {
+    html += fmt::format("<tr><th>exact</th><td>{}</td><td colspan=\"2\">nearer: {}</td></tr>", *d.exact,
+                        d.nearer == "a"   ? "baseline"
+                        : d.nearer == "b" ? escaped(cell.perturbation)
+                                          : "both equally");
+  }
+  return html + "</table></div>";
+}
+
+// The ops of the model in forward order, the parted one marked.
+std::string graph(const Ledger& ledger, const Difference& d) {
+  std::string html = "<ol class=\"graph\">";
+  for (const Json& op : ledger.manifest().at("resolved").at("ops")) {
+    const std::string name = op.at("name").get<std::string>();
+    if (name.find("/cast") != std::string::npos || name.find('#') != std::string::npos) continue;
+    const bool here =
+        d.place == name || d.place.rfind(name + "/", 0) == 0 || d.place.rfind(name + ".", 0) == 0;
+    html += fmt::format("<li{}>{}</li>", here ? " class=\"here\"" : "", escaped(name));
+  }
+  return html + "</ol>";
+}
+
+std::string cell_colour(double relative) {
+  if (!(relative > 0)) return "#f4f4f4";
+  const double t = std::clamp((std::log10(relative) + 9) / 9, 0.0, 1.0);  // 1e-9 .. 1
+  return fmt::format("hsl({:.0f} 70% {:.0f}%)", 50 - 45 * t, 90 - 55 * t);
+}
+
+// Layers by snapshot steps; colour is the logarithm of the distance relative to the layer's largest weight.
+std::string growth_map(const std::vector<GrowthPoint>& points, const Verdict& verdict) {
+  std::vector<int64_t> steps;
+  std::vector<std::string> parameters;
+  for (const GrowthPoint& p : points) {
+    if (std::find(steps.begin(), steps.end(), p.step) == steps.end()) steps.push_back(p.step);
+    if (std::find(parameters.begin(), parameters.end(), p.parameter) == parameters.end()) {
+      parameters.push_back(p.parameter);
+    }
+  }
+  if (steps.empty()) return "";
+  constexpr int kLeft = 110, kWidth = 44, kHeight = 20;
+  const int width = kLeft + kWidth * static_cast<int>(steps.size()) + 4;
+  const int height = kHeight * static_cast<int>(parameters.size() + 1) + 4;
+  std::string svg = fmt::format(
+      "<div class=\"scroll\"><svg class=\"growth\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+      "height=\"{1}\" role=\"img\" aria-label=\"growth of the difference\">",
+      width, height);
+  std::vector<std::vector<std::string>> rows = {{"parameter"}};
+  for (int64_t step : steps) rows[0].push_back("step " + std::to_string(step));
+  for (const std::string& parameter : parameters) rows.push_back({parameter});
+  for (const GrowthPoint& p : points) {
+    const auto column = std::find(steps.begin(), steps.end(), p.step) - steps.begin();
+    const auto row = std::find(parameters.begin(), parameters.end(), p.parameter) - parameters.begin();
+    svg += fmt::format(
+        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{}, step {}: {:.3g} of "
+        "its largest weight, {} ulp at most</title></rect>",
+        kLeft + kWidth * column, kHeight * row, kWidth - 1, kHeight - 1, cell_colour(p.relative),
+        escaped(p.parameter), p.step, p.relative, p.ulps);
+    rows[static_cast<size_t>(row) + 1].push_back(fmt::format("{:.2g}", p.relative));
+  }
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    svg += fmt::format("<text x=\"0\" y=\"{}\">{}</text>", kHeight * static_cast<int>(i) + 14,
+                       escaped(parameters[i]));
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                       kLeft + kWidth * static_cast<int>(i) + kWidth / 2, height - 6, steps[i]);
+  }
+  if (verdict.schedule) {
+    const auto after = std::upper_bound(steps.begin(), steps.end(), verdict.schedule->step) - steps.begin();
+    svg +=
+        fmt::format("<line x1=\"{0}\" x2=\"{0}\" y1=\"0\" y2=\"{1}\"/>", kLeft + kWidth * after, height - 18);
+  }
+  return svg + "</svg></div>" +
+         details("The same as numbers (largest difference over the largest weight)", table(rows));
+}
+
+std::string parted_detail(const ReportData& data, const Cell& cell) {
+  const Verdict& v = cell.verdict;
+  const std::string folder = data.sweep.folder + "/";
+  std::string html;
+  if (v.first) {
+    const Difference& d = *v.first;
+    html += fmt::format(
+        "<p>Element {} of {} {}; {} of {} elements differ, the largest by {} ulp ({:.3g}); this one by "
+        "{} ulp.</p>",
+        to_string(d.index), escaped(d.format), escaped(d.shape), d.differing, d.elements, d.largest_ulp,
+        d.largest, d.ulp);
+    html += element_table(cell);
+  }
+  const Ledger a = Ledger::open(folder + cell.baseline_folder + "/" + kLedgerFile);
+  const Ledger b = Ledger::open(folder + cell.run_folder + "/" + kLedgerFile);
+  if (v.first) html += "<h4>Where in the model</h4>" + graph(a, *v.first);
+  if (v.schedule) {
+    html += fmt::format(
+        "<p>The loss-scale schedules part at step {}: {} in the baseline, {} under {}{}.</p>",
+        v.schedule->step, v.schedule->scale_a, v.schedule->scale_b, escaped(cell.perturbation),
+        v.schedule->gradient.empty() ? ""
+                                     : fmt::format("; the gradient of {} was not finite at element {}",
+                                                   escaped(v.schedule->gradient), v.schedule->element));
+  }
+  const std::string map = growth_map(growth(a, b), v);
+  if (!map.empty()) {
+    html +=
+        "<h4>How the difference grows</h4><p>Layers by steps; from pale (a billionth of the layer's largest "
+        "weight) "
+        "to dark (as large as it)";
+    html += v.schedule ? "; the line is where the loss scales part.</p>" : ".</p>";
+    html += map;
+  }
+  return html +
+         fmt::format(
+             "<p>After the run: loss {:.4g} and {:.4g}, test accuracy {:.4f} and {:.4f}, largest weight "
+             "difference {:.3g}.</p>",
+             v.final_loss_a, v.final_loss_b, v.accuracy_a, v.accuracy_b, v.largest_weight_difference);
+}
+
+std::string cell_detail(const ReportData& data, const Cell& cell) {
+  std::string html = fmt::format("<article id=\"{}\"><h3>{} {} under {}</h3>",
+                                 cell_anchor(data.sweep, cell.recipe, cell.perturbation),
+                                 mark(standing(cell)), escaped(cell.recipe), escaped(cell.perturbation));
+  if (!cell.failure.empty()) return html + fmt::format("<p>{}</p></article>", escaped(cell.failure));
+  html += fmt::format("<p class=\"sentence\">{}</p>", escaped(cell.verdict.sentence));
+  if (parted(cell)) html += parted_detail(data, cell);
+  html += command(fmt::format("bazel run //harness:faultline -- diff {0}/{1} {0}/{2}", data.sweep.folder,
+                              cell.baseline_folder, cell.run_folder));
+  return html + "</article>";
+}
+
+}  // namespace
+
+std::string cells_section(const ReportData& data) {
+  std::string html = "<section><h2>Cell by cell</h2>";
+  for (const Recipe& recipe : data.sweep.recipes) {
+    for (const std::string& perturbation : data.sweep.perturbations) {
+      const Cell* cell = worst(data.sweep, recipe.name(), perturbation);
+      if (cell) html += cell_detail(data, *cell);
+    }
+  }
+  return html + "</section>";
+}
+
+}  // namespace faultline::harness

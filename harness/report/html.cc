@@ -1,0 +1,80 @@
+#include "harness/report/html.h"
+
+#include <fmt/format.h>
+
+namespace faultline::harness {
+
+std::string escaped(std::string_view text) {
+  std::string safe;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        safe += "&amp;";
+        break;
+      case '<':
+        safe += "&lt;";
+        break;
+      case '>':
+        safe += "&gt;";
+        break;
+      case '"':
+        safe += "&quot;";
+        break;
+      case '\'':
+        safe += "&#39;";
+        break;
+      default:
+        safe += c;
+    }
+  }
+  return safe;
+}
+
+std::string script_json(const Json& json) {
+  std::string safe;
+  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+    if (c == '<')
+      safe += "\\u003c";
+    else
+      safe += c;
+  }
+  return safe;
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::string html = "<div class=\"scroll\"><table>";
+  for (size_t r = 0; r < rows.size(); ++r) {
+    html += "<tr>";
+    for (size_t c = 0; c < rows[r].size(); ++c) {
+      const char* tag = r == 0 || c == 0 ? "th" : "td";
+      html += fmt::format("<{0}>{1}</{0}>", tag, escaped(rows[r][c]));
+    }
+    html += "</tr>";
+  }
+  return html + "</table></div>";
+}
+
+std::string details(std::string_view summary, std::string_view body) {
+  return fmt::format("<details><summary>{}</summary>{}</details>", escaped(summary), body);
+}
+
+std::string command(std::string_view text) {
+  return fmt::format("<pre class=\"command\">{}</pre>", escaped(text));
+}
+
+std::string cell_anchor(const SweepResult& sweep, const std::string& recipe,
+                        const std::string& perturbation) {
+  size_t row = 0, column = 0;
+  while (row < sweep.recipes.size() && sweep.recipes[row].name() != recipe) ++row;
+  while (column < sweep.perturbations.size() && sweep.perturbations[column] != perturbation) ++column;
+  return fmt::format("cell-{}-{}", row, column);
+}
+
+// Okabe and Ito's palette, dark ones first.
+std::string line_colour(size_t index) {
+  static const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                   "#56b4e9", "#e69f00", "#444444"};
+  return kColours[index % std::size(kColours)];
+}
+
+}  // namespace faultline::harness

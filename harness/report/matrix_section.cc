@@ -1,0 +1,66 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "harness/report/html.h"
+
+namespace faultline::harness {
+namespace {
+
+const char* css_class(Standing standing) {
+  switch (standing) {
+    case Standing::kBitwise:
+      return "bitwise";
+    case Standing::kParts:
+      return "parts";
+    case Standing::kBreaks:
+      return "breaks";
+    case Standing::kFailed:
+      break;
+  }
+  return "failed";
+}
+
+// "3 of 3 seeds" where there are several and the cell parts.
+std::string seeds_text(const SweepResult& sweep, const Cell& cell) {
+  if (sweep.seeds.size() < 2 || !parted(cell)) return "";
+  const auto count = std::count_if(sweep.cells.begin(), sweep.cells.end(), [&](const Cell& other) {
+    return other.recipe == cell.recipe && other.perturbation == cell.perturbation && parted(other);
+  });
+  return fmt::format("<small>{} of {} seeds</small>", count, sweep.seeds.size());
+}
+
+std::string matrix_cell(const SweepResult& sweep, const std::string& recipe,
+                        const std::string& perturbation) {
+  const Cell* cell = worst(sweep, recipe, perturbation);
+  if (!cell) return "<td class=\"none\">not run</td>";
+  const Standing s = standing(*cell);
+  return fmt::format("<td class=\"{}\"><a href=\"#{}\"><span class=\"mark\">{}</span> {}{}</a></td>",
+                     css_class(s), cell_anchor(sweep, recipe, perturbation), mark(s),
+                     escaped(cell_text(*cell)), seeds_text(sweep, *cell));
+}
+
+}  // namespace
+
+std::string matrix_section(const ReportData& data) {
+  const SweepResult& sweep = data.sweep;
+  std::string html =
+      "<section><h2>What stays bitwise equal</h2><div class=\"scroll\"><table class=\"matrix\" "
+      "id=\"matrix\"><tr><th>recipe</th>";
+  for (const std::string& p : sweep.perturbations) html += fmt::format("<th>{}</th>", escaped(p));
+  html += "</tr>";
+  for (const Recipe& recipe : sweep.recipes) {
+    html += fmt::format("<tr><th>{}</th>", escaped(recipe.name()));
+    for (const std::string& p : sweep.perturbations) html += matrix_cell(sweep, recipe.name(), p);
+    html += "</tr>";
+  }
+  html +=
+      "</table></div><p class=\"legend\"><span class=\"bitwise\">✓ every bit equal</span> "
+      "<span class=\"parts\">~ bits part; loss scale, skipped steps and accuracy agree</span> "
+      "<span class=\"breaks\">✗ the loss scale, a skipped step or the accuracy parts too</span></p>";
+  return html +
+         "<p>A cell names the first step and the first op whose inputs were equal and whose output was not. "
+         "It leads to its detail.</p></section>";
+}
+
+}  // namespace faultline::harness
