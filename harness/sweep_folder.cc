@@ -70,6 +70,7 @@ SweepFolder::~SweepFolder() { close(lock_); }
 void SweepFolder::check_owner(bool fresh) {
   const fs::path file = fs::path(path_) / kSweepFile;
   if (!fs::exists(file)) {
+    fs::remove(file.string() + ".partial");  // of a sweep that was killed in its first moment
     if (fs::is_empty(path_)) return;
     throw Error(ErrorCode::kMismatch, path_,
                 "holds files that no sweep wrote (" +

@@ -11,7 +11,7 @@ const Registered<Perturbation> kRepeat{
        launch.working_folder = "/";
        launch.clock_shift_s = (odd ? 20 : -15) * kYear_s + 3723;
        launch.environment = {
-           {"FAULTLINE_UNRELATED", std::string(1000 + seed % 4096, 'x')},  // moves the stack
+           {"FAULTLINE_UNRELATED", std::string(37 + seed % 64, 'x')},  // moves the stack
            {"HOME", "/nonexistent"},
            {"TMPDIR", "/var/tmp"},
            {"PATH", "/sbin:/bin:/usr/sbin:/usr/bin"},

@@ -14,7 +14,6 @@ Recipe small(const std::string& name) {
   recipe.set_value("model.name", "mlp", "test");
   recipe.set_value("model.hidden", 4, "test");
   recipe.set_value("data.name", "synthetic", "test");
-  recipe.set_value("data.image_size", 4, "test");
   recipe.set_value("data.train_examples", 16, "test");
   recipe.set_value("data.test_examples", 8, "test");
   recipe.set_value("data.batch", 8, "test");

@@ -32,7 +32,7 @@ class SweepProgram {
     return "name: " + name +
            "\n"
            "model: {name: mlp, hidden: 8}\n"
-           "data: {name: synthetic, image_size: 6, train_examples: 64, test_examples: 32, batch: 16}\n"
+           "data: {name: synthetic, train_examples: 64, test_examples: 32, batch: 16}\n"
            "train: {steps: 6}\n"
            "ledger: {snapshots: 2, underflow_every: 3}\n"
            "precision: {compute: " +
