@@ -1,9 +1,7 @@
 #include "engine/ops/cast.h"
 
-#include <cmath>
-
+#include "engine/base/error.h"
 #include "engine/ops/elementwise.h"
-#include "engine/ops/error_bound.h"
 #include "engine/ops/samples.h"
 
 namespace faultline {
@@ -19,19 +17,15 @@ void check(const OpCall& call) {
   }
 }
 
-Tensor error_bound(const OpCall& call) {
-  Tensor bound = call.inputs[0].to(Dtype::kF64).clone();
-  for (int64_t i = 0; i < bound.size(); ++i) {
-    const double rounding = unit_roundoff(target(call)) * std::fabs(bound.at(i));
-    bound.set(i, rounded_error(bound.at(i), rounding, target(call)));
-  }
-  return bound;
-}
+// The one rounding is the definition, in f64 too.
+Tensor error_bound(const OpCall& call) { return Tensor::zeros(call.inputs[0].shape(), Dtype::kF64); }
 
 std::vector<Sample> samples(Fill fill) {
   std::vector<Sample> samples;
   for (const char* to : {"f16", "bf16", "f32", "f64"}) {
     samples.push_back({std::string("odd to ") + to, {sample_tensor({3, 7}, fill, 1)}, {{"to", to}}});
+  }
+  for (const char* to : {"f16", "bf16"}) {
     samples.push_back({std::string("large to ") + to, {sample_tensor({66001}, fill, 2)}, {{"to", to}}});
   }
   return samples;
