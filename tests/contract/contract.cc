@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 
 #include "engine/base/cpu.h"
 #include "engine/base/error.h"
@@ -55,7 +58,11 @@ void for_each_call(const OpDef& op, Fill fill, const std::function<void(const Co
 }
 
 OpCall in_f64(const OpCall& call) {
-  return {cast_floats(call.inputs, Dtype::kF64, false), call.attributes, call.arithmetic};
+  return {cast_floats(call.inputs, Dtype::kF64, false), call.attributes, {}};
+}
+
+std::string reproduce(const ContractCall& call) {
+  return "\nrun this op alone with --test_arg=-c --test_arg=" + call.op.name;
 }
 
 Tensor grad_output_for(const Tensor& output) {
@@ -84,6 +91,35 @@ std::optional<std::string> difference(const Tensors& got, const Tensors& expecte
     }
   }
   return {};
+}
+
+OpCall as_views(const OpCall& call) {
+  OpCall views = call;
+  for (Tensor& input : views.inputs) {
+    if (!input.defined() || input.rank() < 2) continue;
+    const int last = input.rank() - 1;
+    input = input.transpose(0, last).clone().transpose(0, last);
+  }
+  return views;
+}
+
+OpCall with_special_values(const OpCall& call) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const double specials[] = {kInfinity, -kInfinity, std::nan(""), 0.0,   -0.0,
+                             0x1p-149,  -0x1p-24,   0x1p-133,     65504, 0x1.fffffp3};
+  OpCall special = call;
+  for (Tensor& input : special.inputs) {
+    if (!input.defined() || !is_float(input.dtype())) continue;
+    input = input.clone();
+    for (int64_t i = 0; i < input.size(); i += 7) input.set(i, specials[i / 7 % std::size(specials)]);
+  }
+  return special;
+}
+
+int64_t largest_input(const OpCall& call) {
+  int64_t largest = 0;
+  for (const Tensor& input : call.inputs) largest = std::max(largest, input.defined() ? input.size() : 0);
+  return largest;
 }
 
 RestoreExecution::~RestoreExecution() {

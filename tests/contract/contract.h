@@ -23,8 +23,11 @@ struct ContractCall {
 // format.
 void for_each_call(const OpDef& op, Fill fill, const std::function<void(const ContractCall&)>& body);
 
-// The call with its float inputs in f64.
+// The call with its float inputs in f64 and default arithmetic: the exact values, nearly.
 OpCall in_f64(const OpCall& call);
+
+// "\nrun this op alone with ...".
+std::string reproduce(const ContractCall& call);
 
 // A gradient for outputs[0]: random reals in its format.
 Tensor grad_output_for(const Tensor& output);
@@ -34,6 +37,16 @@ std::vector<bool> all_wanted(const OpCall& call);
 
 // What is wrong first, or nothing where shapes, formats and every bit are equal; any NaN equals any NaN.
 std::optional<std::string> difference(const Tensors& got, const Tensors& expected);
+
+// The same values as views that are not contiguous, where an input has two axes.
+OpCall as_views(const OpCall& call);
+
+// Every seventh float replaced: infinities, NaN, zeros, subnormals, the largest value and values that round
+// up to the next power of two.
+OpCall with_special_values(const OpCall& call);
+
+// The number of elements of the largest input.
+int64_t largest_input(const OpCall& call);
 
 // Restores instruction set and thread count at the end of a test.
 struct RestoreExecution {
