@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -37,8 +38,8 @@ struct Pattern<double> {
 
 template <class P>
 bool is_nan(typename P::Bits bits) {
-  using Bits = typename P::Bits;
-  return static_cast<Bits>(bits & static_cast<Bits>(~Bits{0} >> 1)) > P::kInfinity;
+  constexpr auto kMagnitude = std::numeric_limits<typename P::Bits>::max() / 2;
+  return (bits & kMagnitude) > P::kInfinity;
 }
 
 // Digest of one block; NaNs are rare, so the block is copied only where it has one.
