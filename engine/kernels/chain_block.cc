@@ -20,6 +20,35 @@ constexpr int kVectors = 2;
 constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : 12;
 constexpr int kRowsOfOneVector = 12;
 
+using DF = hn::ScalableTag<float>;
+using VF = hn::Vec<DF>;
+
+// One step of a chain: sum + a * b, rounded once to f32 or to f16.
+struct F32Step {
+  static HWY_INLINE VF next(VF a, VF b, VF sum) { return hn::MulAdd(a, b, sum); }
+};
+
+// The product of two f16 is exact in f32. The error of the addition (Knuth's two-sum, exact here) turns an
+// even sum towards the exact one, so that the rounding to f16 sees a sum rounded to odd and is the only one
+// (Boldo and Melquiond 2008).
+struct F16Step {
+  static HWY_INLINE VF next(VF a, VF b, VF sum) {
+    const hn::RebindToSigned<DF> di;
+    const hn::Rebind<hwy::float16_t, DF> df16;
+    const VF product = hn::Mul(a, b), rounded = hn::Add(product, sum), part = hn::Sub(rounded, product);
+    const VF error = hn::Add(hn::Sub(product, hn::Sub(rounded, part)), hn::Sub(sum, part));
+    const auto bits = hn::BitCast(di, rounded), one = hn::Set(di, 1);
+    const auto even = hn::Eq(hn::And(bits, one), hn::Zero(di));
+    const auto inexact =
+        hn::RebindMask(di, hn::Or(hn::Gt(error, hn::Zero(DF())), hn::Lt(error, hn::Zero(DF()))));
+    const auto inwards =
+        hn::BroadcastSignBit(hn::Xor(bits, hn::BitCast(di, error)));  // -1 where the signs differ
+    const auto towards = hn::Or(inwards, one);
+    const auto odd = hn::Add(bits, hn::IfThenElseZero(hn::And(even, inexact), towards));
+    return hn::PromoteTo(DF(), hn::DemoteTo(df16, hn::BitCast(DF(), odd)));
+  }
+};
+
 struct PackedLeft {
   template <int rows>
   HWY_INLINE float at(int64_t k, int i) const {
@@ -37,14 +66,13 @@ struct GatheredLeft {
   const int64_t* step;
 };
 
-template <int rows, int vectors, class Left>
+template <class Step, int rows, int vectors, class Left>
 HWY_NOINLINE void RegisterChains(const Left& left, const ChainBlock& block, const float* right, float* out) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+  const DF d;
   const int64_t lanes = hn::Lanes(d), depth = block.depth, ld = block.ld;
   const int64_t* HWY_RESTRICT right_step = block.right_step;
   const Left local = left;
-  V sum[rows][vectors];
+  VF sum[rows][vectors];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
@@ -52,14 +80,14 @@ HWY_NOINLINE void RegisterChains(const Left& left, const ChainBlock& block, cons
   }
   for (int64_t k = 0; k < depth; ++k) {
     const float* b = right + right_step[k];
-    V column[vectors];
+    VF column[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, b + v * lanes);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
-      const V a = hn::Set(d, local.template at<rows>(k, i));
+      const VF a = hn::Set(d, local.template at<rows>(k, i));
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[i][v] = hn::MulAdd(a, column[v], sum[i][v]);
+      for (int v = 0; v < vectors; ++v) sum[i][v] = Step::next(a, column[v], sum[i][v]);
     }
   }
 #pragma GCC unroll 12
@@ -72,16 +100,16 @@ HWY_NOINLINE void RegisterChains(const Left& left, const ChainBlock& block, cons
 template <class Left>
 using Kernel = void (*)(const Left&, const ChainBlock&, const float*, float*);
 
-template <class Left, int vectors, size_t... i>
+template <class Step, class Left, int vectors, size_t... i>
 constexpr std::array<Kernel<Left>, sizeof...(i)> Kernels(std::index_sequence<i...>) {
-  return {RegisterChains<i + 1, vectors, Left>...};
+  return {RegisterChains<Step, i + 1, vectors, Left>...};
 }
 
-template <class Left, class LeftOfPanel>
+template <class Step, class Left, class LeftOfPanel>
 void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of) {
-  static constexpr auto kOne = Kernels<Left, 1>(std::make_index_sequence<kRowsOfOneVector>());
-  static constexpr auto kTwo = Kernels<Left, 2>(std::make_index_sequence<kRows>());
-  const int64_t lanes = hn::Lanes(hn::ScalableTag<float>()), group = lanes * kVectors;
+  static constexpr auto kOne = Kernels<Step, Left, 1>(std::make_index_sequence<kRowsOfOneVector>());
+  static constexpr auto kTwo = Kernels<Step, Left, 2>(std::make_index_sequence<kRows>());
+  const int64_t lanes = hn::Lanes(DF()), group = lanes * kVectors;
   const int64_t first = block.panels.begin(block.first_panel);
   for (int64_t j = 0; j < block.columns; j += group) {
     const Kernel<Left>* kernels = block.columns - j <= lanes ? kOne.data() : kTwo.data();
@@ -93,22 +121,30 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of) {
   }
 }
 
-void RunChainBlock(const ChainBlock& block) {
+template <class Step>
+void RunChains(const ChainBlock& block) {
   if (block.left_row == nullptr) {
-    RunPanels<PackedLeft>(block, [&](int64_t begin, int64_t rows) {
+    RunPanels<Step, PackedLeft>(block, [&](int64_t begin, int64_t rows) {
       return PackedLeft{block.left + begin * block.left_depth + block.left_begin * rows};
     });
     return;
   }
-  RunPanels<GatheredLeft>(block, [&](int64_t begin, int64_t rows) {
+  RunPanels<Step, GatheredLeft>(block, [&](int64_t begin, int64_t rows) {
     GatheredLeft left{{}, block.left_step};
     for (int64_t i = 0; i < rows; ++i) left.row[i] = block.left + block.left_row[begin + i];
     return left;
   });
 }
 
+void RunChainBlock(const ChainBlock& block) {
+  if (block.accumulate == Dtype::kF16)
+    RunChains<F16Step>(block);
+  else
+    RunChains<F32Step>(block);
+}
+
 RegisterBlock Block(int64_t columns) {
-  const int64_t lanes = hn::Lanes(hn::ScalableTag<float>());
+  const int64_t lanes = hn::Lanes(DF());
   return columns <= lanes ? RegisterBlock{kRowsOfOneVector, lanes} : RegisterBlock{kRows, kVectors * lanes};
 }
 

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "engine/numerics/dtype.h"
+
 namespace faultline {
 
 // `size` rows in the fewest panels of at most `most` rows, as equal as can be.
@@ -28,6 +30,7 @@ struct ChainBlock {
   int64_t first_panel = 0, last_panel = 0;
   int64_t columns = 0;
   int64_t depth = 0;
+  Dtype accumulate = Dtype::kF32;  // f32 or f16 (then both operands are f16, widened)
 
   // left_row null: packed panel after panel, left_depth deep; row i of the panel [b, b + r) has its element k
   // at left[b * left_depth + (left_begin + k) * r + i - b]. Else element (i, k) is at left[left_row[i] +

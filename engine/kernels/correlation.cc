@@ -59,7 +59,9 @@ class ChainCorrelation {
     sum.tiles = layout_.N * row_tiles_ * panel_tiles_;
     sum.tile_elements = std::min(panel_tile_ * registers_.rows, c_.M) * stride_;
     sum.work = layout_.N * c_.M * c_.rows * layout_.width * c_.K();
-    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) { chain(tile(i), range, out); };
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, formats.accumulate, out);
+    };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
     run_tiled_sum(sum);
   }
@@ -86,10 +88,11 @@ class ChainCorrelation {
     }
   }
 
-  void chain(const Tile& tile, const KPlan::Range& range, float* out) const {
+  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, float* out) const {
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = (tile.rows - 1) * layout_.width + c_.cols;
     block.depth = range.end - range.begin;
+    block.accumulate = accumulate;
     block.left = packed_.data();
     block.left_begin = range.begin;
     block.left_depth = c_.K();
@@ -146,7 +149,7 @@ void correlate(const char* kernel, const Correlation& c, const Unit& unit, Dtype
                const Arithmetic& arithmetic) {
   const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
   const KFormats formats = k_formats(arithmetic, c.out.array.dtype);
-  if (runs_on_chains(arithmetic))
+  if (arithmetic.unit == kFmaUnit)
     ChainCorrelation(c).run(kernel, plan, formats);
   else
     correlate_dense(kernel, c, {unit, plan, formats, input, c.M, c.rows * c.cols, c.K()});

@@ -45,10 +45,6 @@ void run_tiles_and_ranges(const TiledSum& sum) {
 
 }  // namespace
 
-bool runs_on_chains(const Arithmetic& arithmetic) {
-  return arithmetic.unit == kFmaUnit && arithmetic.accumulate == Dtype::kF32;
-}
-
 KFormats k_formats(const Arithmetic& arithmetic, Dtype out) {
   return {arithmetic.accumulate, arithmetic.split_reduce_in_output ? out : Dtype::kF32};
 }

@@ -8,9 +8,6 @@
 
 namespace faultline {
 
-// Whether the register blocks of chains compute what `arithmetic` asks for; else its unit does.
-bool runs_on_chains(const Arithmetic& arithmetic);
-
 // Returns the formats in which a plan's additions are rounded for a result of format `out`.
 KFormats k_formats(const Arithmetic& arithmetic, Dtype out);
 

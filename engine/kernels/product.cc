@@ -108,6 +108,7 @@ void fma_product(const ProductArgs& args, const KPlan& plan, const F32Matrix& a,
     ChainBlock block{panels, panel_of(tile / tiles_across), panel_of(tile / tiles_across + 1)};
     block.columns = std::min(tile_columns, args.N - n);
     block.depth = range.end - range.begin;
+    block.accumulate = args.arithmetic.accumulate;
     block.left = left.data();
     block.left_begin = range.begin;
     block.left_depth = args.K;
@@ -138,7 +139,7 @@ void product(const char* op_name, const ProductArgs& args) {
   std::vector<float> a_storage, b_storage;
   const F32Matrix a = widen_operand(args.a, args.M, args.K, args.arithmetic, a_storage);
   const F32Matrix b = widen_operand(args.b, args.K, args.N, args.arithmetic, b_storage);
-  if (runs_on_chains(args.arithmetic))
+  if (args.arithmetic.unit == kFmaUnit)
     fma_product(args, plan, a, b);
   else
     unit_product(args, unit, plan, a, b);

@@ -48,7 +48,9 @@ class ChainGradient {
     sum.tiles = panel_tiles_ * groups_;
     sum.tile_elements = std::min(panels_.size, panel_tile_ * registers_.rows) * registers_.columns;
     sum.work = panels_.size * g_.shape.OC * K_;
-    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) { chain(tile(i), range, out); };
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, formats.accumulate, out);
+    };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
     run_tiled_sum(sum);
   }
@@ -64,7 +66,7 @@ class ChainGradient {
             std::min(panel + panel_tile_, panels_.count)};
   }
 
-  void chain(const Tile& tile, const KPlan::Range& range, float* out) const {
+  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, float* out) const {
     const int64_t depth = range.end - range.begin, width = registers_.columns, oc = tile.group * width;
     const Scratch right(depth * width);
     std::vector<int64_t> left_step(depth);
@@ -80,6 +82,7 @@ class ChainGradient {
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = tile.channels;
     block.depth = depth;
+    block.accumulate = accumulate;
     block.left = g_.image.data();
     block.left_row = offsets_.tap.data();
     block.left_step = left_step.data();
@@ -138,7 +141,7 @@ void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, con
   const int64_t positions = g.shape.OH() * g.shape.OW();
   const KPlan plan = plan_k(g.shape.N * positions, kSamplesPerLeaf * positions, true, arithmetic);
   const KFormats formats = k_formats(arithmetic, g.dw.dtype);
-  if (runs_on_chains(arithmetic))
+  if (arithmetic.unit == kFmaUnit)
     ChainGradient(g).run(plan, formats);
   else
     dense_gradient(g, unit, input, plan, formats);
