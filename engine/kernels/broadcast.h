@@ -12,7 +12,7 @@ namespace faultline {
 // still.
 class BroadcastPlan {
  public:
-  static constexpr int kMaxOperands = 3;
+  static constexpr int kMaxOperands = 5;
 
   // Every operand's shape, padded with sizes 1 on the left, has sizes 1 or those of the result.
   BroadcastPlan(const std::vector<int64_t>& result, const std::vector<std::vector<int64_t>>& operands);

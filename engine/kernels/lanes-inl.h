@@ -29,11 +29,17 @@ class LaneSum {
   // Adds the next `n` terms; term(vector, i) returns those that begin at i.
   template <class Term>
   HWY_INLINE void add(int64_t n, Term term) {
+    fold(n, [&](VF lanes, auto vector, int64_t i) HWY_ATTR { return hn::Add(lanes, term(vector, i)); });
+  }
+
+  // step(lanes, vector, i) returns the lanes with the terms that begin at i added.
+  template <class Step>
+  HWY_INLINE void fold(int64_t n, Step step) {
     for (int64_t i = 0; i < n;) {
       const int64_t length = std::min(kSumLanes - next_, n - i);
       float* lanes = lanes_ + next_;
       ForVectors(length, [&](auto vector, int64_t j) HWY_ATTR {
-        vector.store(hn::Add(vector.load(lanes + j), term(vector, i + j)), lanes + j);
+        vector.store(step(vector.load(lanes + j), vector, i + j), lanes + j);
       });
       used_ = std::max(used_, next_ + length);
       next_ = (next_ + length) % kSumLanes;

@@ -17,27 +17,36 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
+struct AddTerm {
+  HWY_INLINE VF operator()(VF lanes, VF term) const { return hn::Add(lanes, term); }
+};
+struct AddSquare {
+  HWY_INLINE VF operator()(VF lanes, VF term) const { return hn::MulAdd(term, term, lanes); }
+};
+
 // Terms [begin, end) of one sum whose terms lie in runs.
-template <class T>
+template <class Step, class T>
 float SumRuns(const SumPlan& plan, const T* x, int64_t begin, int64_t end) {
   LaneSum sum;
   for (int64_t i = begin; i < end;) {
     const int64_t column = i % plan.run(), length = std::min(plan.run() - column, end - i);
-    sum.add(x + plan.row_offsets()[i / plan.run()] + column, length);
+    const T* run = x + plan.row_offsets()[i / plan.run()] + column;
+    sum.fold(length,
+             [&](VF lanes, auto vector, int64_t j) HWY_ATTR { return Step()(lanes, vector.load(run + j)); });
     i += length;
   }
   return sum.total();
 }
 
 // Terms [begin, end) of one vector of neighbouring columns.
-template <class T, class Vector>
+template <class Step, class T, class Vector>
 void SumColumns(const SumPlan& plan, const T* x, int64_t begin, int64_t end, Vector vector, float* sums) {
   const int64_t used = std::min<int64_t>(end - begin, kSumLanes);
   VF lanes[kSumLanes];
   for (int64_t j = 0; j < used; ++j) lanes[j] = hn::Zero(DF());
   for (int64_t i = begin; i < end; ++i) {
     VF& lane = lanes[(i - begin) % kSumLanes];
-    lane = hn::Add(lane, vector.load(x + plan.row_offsets()[i]));
+    lane = Step()(lane, vector.load(x + plan.row_offsets()[i]));
   }
   for (int64_t half = kSumLanes / 2; half > 0; half /= 2) {
     for (int64_t j = 0; j < half && j + half < used; ++j) lanes[j] = hn::Add(lanes[j], lanes[j + half]);
@@ -46,7 +55,7 @@ void SumColumns(const SumPlan& plan, const T* x, int64_t begin, int64_t end, Vec
 }
 
 // Writes partial sums [kept][leaf][column].
-template <class T>
+template <class Step, class T>
 void SumLeaves(const SumPlan& plan, const T* x, float* partials) {
   const int64_t leaves = plan.leaves(), columns = plan.columns();
   const int64_t items = static_cast<int64_t>(plan.kept_offsets().size()) * leaves;
@@ -56,18 +65,23 @@ void SumLeaves(const SumPlan& plan, const T* x, float* partials) {
       const T* base = x + plan.kept_offsets()[item / leaves];
       const int64_t begin = item % leaves * plan.leaf(), end = std::min(begin + plan.leaf(), plan.terms());
       if (columns == 1) {
-        partials[item] = SumRuns(plan, base, begin, end);
+        partials[item] = SumRuns<Step>(plan, base, begin, end);
         continue;
       }
       ForVectors(columns, [&](auto vector, int64_t c) HWY_ATTR {
-        SumColumns(plan, base + c, begin, end, vector, partials + item * columns + c);
+        SumColumns<Step>(plan, base + c, begin, end, vector, partials + item * columns + c);
       });
     }
   });
 }
 
 void sum_leaves(const SumPlan& plan, Dtype dtype, const void* x, float* partials) {
-  VisitKernelFormat(dtype, [&]<class T>() HWY_ATTR { SumLeaves(plan, static_cast<const T*>(x), partials); });
+  VisitKernelFormat(
+      dtype, [&]<class T>() HWY_ATTR { SumLeaves<AddTerm>(plan, static_cast<const T*>(x), partials); });
+}
+
+void sum_leaves_of_squares(const SumPlan& plan, const float* x, float* partials) {
+  SumLeaves<AddSquare>(plan, x, partials);
 }
 
 }  // namespace
@@ -80,6 +94,7 @@ namespace faultline {
 namespace {
 
 HWY_EXPORT(sum_leaves);
+HWY_EXPORT(sum_leaves_of_squares);
 
 // Offsets of all indices over the axes of one kind, row-major.
 std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides) {
@@ -92,6 +107,17 @@ std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes, const std::ve
     offsets = std::move(finer);
   }
   return offsets;
+}
+
+void join_leaves(const SumPlan& plan, const std::vector<float>& partials, float* sums) {
+  const int64_t leaves = plan.leaves(), columns = plan.columns();
+  for (int64_t sum = 0; sum < plan.sums(); ++sum) {
+    std::vector<float> parts(static_cast<size_t>(leaves));
+    for (int64_t leaf = 0; leaf < leaves; ++leaf) {
+      parts[leaf] = partials[(sum / columns * leaves + leaf) * columns + sum % columns];
+    }
+    sums[sum] = tree_join(std::move(parts));
+  }
 }
 
 }  // namespace
@@ -124,16 +150,15 @@ SumPlan::SumPlan(const std::vector<int64_t>& shape, const std::vector<bool>& red
 }
 
 void sum_over_axes(const SumPlan& plan, Dtype dtype, const void* x, float* sums) {
-  const int64_t leaves = plan.leaves(), columns = plan.columns();
-  std::vector<float> partials(static_cast<size_t>(plan.sums() * leaves));
-  if (leaves > 0) HWY_DYNAMIC_DISPATCH(sum_leaves)(plan, dtype, x, partials.data());
-  for (int64_t sum = 0; sum < plan.sums(); ++sum) {
-    std::vector<float> parts(static_cast<size_t>(leaves));
-    for (int64_t leaf = 0; leaf < leaves; ++leaf) {
-      parts[leaf] = partials[(sum / columns * leaves + leaf) * columns + sum % columns];
-    }
-    sums[sum] = tree_join(std::move(parts));
-  }
+  std::vector<float> partials(static_cast<size_t>(plan.sums() * plan.leaves()));
+  if (plan.leaves() > 0) HWY_DYNAMIC_DISPATCH(sum_leaves)(plan, dtype, x, partials.data());
+  join_leaves(plan, partials, sums);
+}
+
+void sum_squares_over_axes(const SumPlan& plan, const float* x, float* sums) {
+  std::vector<float> partials(static_cast<size_t>(plan.sums() * plan.leaves()));
+  if (plan.leaves() > 0) HWY_DYNAMIC_DISPATCH(sum_leaves_of_squares)(plan, x, partials.data());
+  join_leaves(plan, partials, sums);
 }
 
 }  // namespace faultline

@@ -35,4 +35,7 @@ class SumPlan {
 // Accumulates: f32, 64 lanes within a leaf, leaves joined by the tree (numerics.md 2.2, 2.3).
 void sum_over_axes(const SumPlan& plan, Dtype dtype, const void* x, float* sums);
 
+// The same sums of squares: a term is added as fma(x, x, lane).
+void sum_squares_over_axes(const SumPlan& plan, const float* x, float* sums);
+
 }  // namespace faultline

@@ -21,6 +21,47 @@ std::vector<bool> broadcast_axes(const Shape& result, const Shape& shape) {
   return axes;
 }
 
+// A sum whose terms are added as fma(term, term, sum).
+template <class T>
+struct Square {
+  T term;
+};
+template <class T>
+struct SquareSum {
+  T value{};
+
+  SquareSum& operator+=(Square<T> square) {
+    value = std::fma(square.term, square.term, value);
+    return *this;
+  }
+  SquareSum& operator+=(SquareSum other) {
+    value += other.value;
+    return *this;
+  }
+};
+
+// Sums of to_term(x) over the reduced axes, collected in a Sum.
+template <class T, class Sum, class ToTerm, class ToValue>
+Tensor reference_sums(const Tensor& x, const std::vector<bool>& reduced, ToTerm to_term, ToValue to_value) {
+  std::vector<int64_t> order;  // kept axes, then reduced axes
+  for (const bool second : {false, true}) {
+    for (size_t axis = 0; axis < reduced.size(); ++axis) {
+      if (reduced[axis] == second) order.push_back(static_cast<int64_t>(axis));
+    }
+  }
+  const Tensor terms = x.to(dtype_of<T>()).permute(order).contiguous();
+  const int64_t count = reduced_count(x.shape(), reduced);
+  const bool over_samples = !reduced.empty() && reduced[0] && count > 0;
+  Tensor sums = Tensor::empty(kept_shape(x.shape(), reduced), dtype_of<T>());
+  for (int64_t sum = 0; sum < sums.size(); ++sum) {
+    const T* first = terms.data<T>() + sum * count;
+    const auto term = [&](int64_t i) { return to_term(first[i]); };
+    sums.mutable_data<T>()[sum] =
+        to_value(over_samples ? leaf_sum<Sum>(x.dim(0), count / x.dim(0), term) : lane_sum<Sum>(count, term));
+  }
+  return sums;
+}
+
 bool none(const std::vector<bool>& axes) { return std::find(axes.begin(), axes.end(), true) == axes.end(); }
 
 }  // namespace
@@ -62,25 +103,24 @@ Tensor sum_axes(const Tensor& x, const std::vector<bool>& reduced) {
   return sums;
 }
 
+Tensor sum_squares(const Tensor& x, const std::vector<bool>& reduced) {
+  const Tensor from = x.contiguous();
+  Tensor sums = Tensor::empty(kept_shape(x.shape(), reduced), Dtype::kF32);
+  sum_squares_over_axes(SumPlan(x.shape(), reduced), from.data<float>(), sums.mutable_data<float>());
+  return sums;
+}
+
 Tensor sum_axes_reference(const Tensor& x, const std::vector<bool>& reduced) {
-  std::vector<int64_t> order;  // kept axes, then reduced axes
-  for (const bool second : {false, true}) {
-    for (size_t axis = 0; axis < reduced.size(); ++axis) {
-      if (reduced[axis] == second) order.push_back(static_cast<int64_t>(axis));
-    }
-  }
   return visit_compute(x.dtype(), [&]<class T>() {
-    const Tensor terms = x.to(dtype_of<T>()).permute(order).contiguous();
-    const int64_t count = reduced_count(x.shape(), reduced);
-    const bool over_samples = !reduced.empty() && reduced[0];
-    Tensor sums = Tensor::empty(kept_shape(x.shape(), reduced), dtype_of<T>());
-    for (int64_t sum = 0; sum < sums.size(); ++sum) {
-      const T* first = terms.data<T>() + sum * count;
-      const auto term = [=](int64_t i) { return first[i]; };
-      sums.mutable_data<T>()[sum] = over_samples && count > 0 ? leaf_sum<T>(x.dim(0), count / x.dim(0), term)
-                                                              : lane_sum<T>(count, term);
-    }
-    return sums;
+    return reference_sums<T, T>(
+        x, reduced, [](T term) { return term; }, [](T sum) { return sum; });
+  });
+}
+
+Tensor sum_squares_reference(const Tensor& x, const std::vector<bool>& reduced) {
+  return visit_compute(x.dtype(), [&]<class T>() {
+    return reference_sums<T, SquareSum<T>>(
+        x, reduced, [](T term) { return Square<T>{term}; }, [](SquareSum<T> sum) { return sum.value; });
   });
 }
 

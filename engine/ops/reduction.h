@@ -20,6 +20,10 @@ int64_t reduced_count(const Shape& shape, const std::vector<bool>& reduced);
 Tensor sum_axes(const Tensor& x, const std::vector<bool>& reduced);
 Tensor sum_axes_reference(const Tensor& x, const std::vector<bool>& reduced);
 
+// The sums of squares of f32 (the reference: or f64) values, each added as fma(x, x, sum).
+Tensor sum_squares(const Tensor& x, const std::vector<bool>& reduced);
+Tensor sum_squares_reference(const Tensor& x, const std::vector<bool>& reduced);
+
 // Sums f32 (f64) values over the axes along which an operand of `shape` was broadcast to theirs, and rounds
 // once.
 Tensor sum_to(const Tensor& values, const Shape& shape, Dtype dtype);
