@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
@@ -95,6 +96,11 @@ std::map<std::string, Cost> measure(const std::vector<Recipe>& recipes, size_t j
   return costs;
 }
 
+std::string time_text(double seconds) {
+  return seconds < 60 ? fmt::format("{:.0f} seconds", std::ceil(seconds))
+                      : fmt::format("{:.1f} minutes", seconds / 60);
+}
+
 std::string size_text(double bytes) {
   return bytes < 1e9 ? fmt::format("{:.0f} MB", bytes / 1e6) : fmt::format("{:.1f} GB", bytes / 1e9);
 }
@@ -114,10 +120,10 @@ std::string dry_run(const SweepOptions& options) {
   for (const PlannedCell& cell : plan.cells) seconds += costs.at(plan.runs[cell.run].recipe).start_s;
   return fmt::format(
       "{} runs ({} of them baselines), {} comparisons\n"
-      "about {:.1f} minutes with {} jobs, about {} in {}\n"
+      "about {} with {} jobs, about {} in {}\n"
       "measured now: {} steps of each recipe, the rest in proportion; a comparison counts as a run's start\n",
-      plan.runs.size(), plan.runs.size() - plan.cells.size(), plan.cells.size(), seconds / jobs / 60, jobs,
-      size_text(bytes), options.folder, kMeasuredSteps);
+      plan.runs.size(), plan.runs.size() - plan.cells.size(), plan.cells.size(), time_text(seconds / jobs),
+      jobs, size_text(bytes), options.folder, kMeasuredSteps);
 }
 
 }  // namespace faultline::harness

@@ -117,10 +117,13 @@ TEST_CASE("sweep: a sum that depends on threads is reported by the threads colum
   INFO(end.output << end.errors);
   CHECK(end.status == 1);
   CHECK_THAT(end.output, Catch::Contains("not as expected: tiny under threads, seed 1: step 0, fc1"));
-  const SweepResult result = read_sweep((program.folder() / "faultline-out").string());
-  CHECK(worst(result, "tiny", "repeat")->verdict.bitwise);
-  REQUIRE(worst(result, "tiny", "threads")->verdict.first);
-  CHECK(worst(result, "tiny", "threads")->verdict.first->phase == "forward");
+  // This test does not know the unit, so it reads the file as it is.
+  for (const Json& cell : Json::parse(program.read("faultline-out/sweep.json")).at("cells")) {
+    const Verdict verdict = verdict_from_json(cell.at("verdict"));
+    CHECK(verdict.bitwise == (cell.at("perturbation") == "repeat"));
+    if (!verdict.bitwise)
+      CHECK((verdict.first && verdict.first->phase == "forward" && verdict.first->inputs_equal));
+  }
 }
 
 TEST_CASE("sweep: a folder of another sweep is refused with what differs, and --fresh starts over") {
@@ -244,7 +247,7 @@ TEST_CASE("sweep: a mistake in a recipe or an option is one line, before anythin
   check_failure(program.run({"sweep", "--seeds", "0"}), "'0' is not a whole number above 0");
   check_failure(program.run({"sweep", "--seeds", "1,1"}), "seed 1 is given twice");
   check_failure(program.run({"sweep", "--jobs", "-1"}), "--jobs");
-  check_failure(program.run({"sweep", "--sede", "3"}), "did you mean '--seeds'?");
+  check_failure(program.run({"sweep", "--sedes", "3"}), "did you mean '--seeds'?");
   check_failure(program.run({"swep"}), "did you mean 'sweep'?");
   check_failure(program.run({"report", "nowhere"}), "nowhere: is not the folder of a sweep");
   CHECK_FALSE(fs::exists(program.folder() / "faultline-out"));
@@ -307,7 +310,7 @@ TEST_CASE("sweep: list and dry-run say what would be done and write nothing") {
   const ProcessEnd dry = program.run(with(kSmall, {"--dry-run", "--seeds", "3"}));
   CHECK(dry.status == 0);
   CHECK_THAT(dry.output, Catch::Contains("21 runs (3 of them baselines), 18 comparisons") &&
-                             Catch::Contains("minutes") && Catch::Contains("MB"));
+                             Catch::Contains("about") && Catch::Contains("MB"));
   CHECK_FALSE(fs::exists(program.folder() / "faultline-out"));
 }
 

@@ -36,7 +36,7 @@ class SweepProgram {
            "train: {steps: 6}\n"
            "ledger: {snapshots: 2, underflow_every: 3}\n"
            "precision: {compute: " +
-           compute + "}\namp: {scaler: " + scaler + ", growth_interval: 2}\n";
+           compute + "}\namp: {scaler: " + scaler + ", init_scale: 256, growth_interval: 2}\n";
   }
 
   std::filesystem::path folder() const { return folder_; }
