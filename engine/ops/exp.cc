@@ -47,14 +47,19 @@ struct Exp {
 };
 
 const RegisteredOp kExp{
-    "exp",
-    unary_op<Exp>({.name = "exp",
-                   .numeric_class = NumericClass::kF32,
-                   .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(exp_forward)
-                                                                (call); },
-                   .backward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(exp_backward)
-                                                                 (call); },
-                   .error = [](double, double y) { return gamma_f32(2) * y + 0x1p-149; }})};
+    "exp", unary_op<Exp>({.name = "exp",
+                          .numeric_class = NumericClass::kF32,
+                          .forward =
+                              [](const ElementwiseCall& call) {
+                                HWY_DYNAMIC_DISPATCH(exp_forward)
+                                (call);
+                              },
+                          .backward =
+                              [](const ElementwiseCall& call) {
+                                HWY_DYNAMIC_DISPATCH(exp_backward)
+                                (call);
+                              },
+                          .error = [](double, double y) { return gamma_f32(2) * y + 0x1p-149; }})};
 
 }  // namespace
 

@@ -64,17 +64,23 @@ struct Gelu {
   }
 };
 
-const RegisteredOp kGelu{
-    "gelu",
-    unary_op<Gelu>(
-        {.name = "gelu",
-         .numeric_class = NumericClass::kAsIs,
-         .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(gelu_forward)
-                                                      (call); },
-         .backward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(gelu_backward)
-                                                       (call); },
-         .error = [](double x,
-                     double y) { return gamma_f32(3) * std::fabs(x) + gamma_f32(1) * std::fabs(y); }})};
+const RegisteredOp kGelu{"gelu", unary_op<Gelu>({.name = "gelu",
+                                                 .numeric_class = NumericClass::kAsIs,
+                                                 .forward =
+                                                     [](const ElementwiseCall& call) {
+                                                       HWY_DYNAMIC_DISPATCH(gelu_forward)
+                                                       (call);
+                                                     },
+                                                 .backward =
+                                                     [](const ElementwiseCall& call) {
+                                                       HWY_DYNAMIC_DISPATCH(gelu_backward)
+                                                       (call);
+                                                     },
+                                                 .error =
+                                                     [](double x, double y) {
+                                                       return gamma_f32(3) * std::fabs(x) +
+                                                              gamma_f32(1) * std::fabs(y);
+                                                     }})};
 
 }  // namespace
 

@@ -48,16 +48,21 @@ struct Log {
   }
 };
 
-const RegisteredOp kLog{
-    "log",
-    unary_op<Log>({.name = "log",
-                   .numeric_class = NumericClass::kF32,
-                   .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(log_forward)
-                                                                (call); },
-                   .backward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(log_backward)
-                                                                 (call); },
-                   .error = [](double, double y) { return gamma_f32(2) * std::fabs(y); },
-                   .positive_samples = true})};
+const RegisteredOp kLog{"log",
+                        unary_op<Log>({.name = "log",
+                                       .numeric_class = NumericClass::kF32,
+                                       .forward =
+                                           [](const ElementwiseCall& call) {
+                                             HWY_DYNAMIC_DISPATCH(log_forward)
+                                             (call);
+                                           },
+                                       .backward =
+                                           [](const ElementwiseCall& call) {
+                                             HWY_DYNAMIC_DISPATCH(log_backward)
+                                             (call);
+                                           },
+                                       .error = [](double, double y) { return gamma_f32(2) * std::fabs(y); },
+                                       .positive_samples = true})};
 
 }  // namespace
 

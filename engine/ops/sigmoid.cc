@@ -47,16 +47,20 @@ struct Sigmoid {
   }
 };
 
-const RegisteredOp kSigmoid{
-    "sigmoid",
-    unary_op<Sigmoid>(
-        {.name = "sigmoid",
-         .numeric_class = NumericClass::kAsIs,
-         .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(sigmoid_forward)
-                                                      (call); },
-         .backward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(sigmoid_backward)
-                                                       (call); },
-         .error = [](double, double y) { return gamma_f32(5) * y; }})};
+const RegisteredOp kSigmoid{"sigmoid",
+                            unary_op<Sigmoid>({.name = "sigmoid",
+                                               .numeric_class = NumericClass::kAsIs,
+                                               .forward =
+                                                   [](const ElementwiseCall& call) {
+                                                     HWY_DYNAMIC_DISPATCH(sigmoid_forward)
+                                                     (call);
+                                                   },
+                                               .backward =
+                                                   [](const ElementwiseCall& call) {
+                                                     HWY_DYNAMIC_DISPATCH(sigmoid_backward)
+                                                     (call);
+                                                   },
+                                               .error = [](double, double y) { return gamma_f32(5) * y; }})};
 
 }  // namespace
 

@@ -50,14 +50,19 @@ struct Tanh {
 };
 
 const RegisteredOp kTanh{
-    "tanh", unary_op<Tanh>(
-                {.name = "tanh",
-                 .numeric_class = NumericClass::kAsIs,
-                 .forward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(tanh_forward)
-                                                              (call); },
-                 .backward = [](const ElementwiseCall& call) { HWY_DYNAMIC_DISPATCH(tanh_backward)
-                                                               (call); },
-                 .error = [](double, double y) { return gamma_f32(3) * std::fabs(y); }})};
+    "tanh", unary_op<Tanh>({.name = "tanh",
+                            .numeric_class = NumericClass::kAsIs,
+                            .forward =
+                                [](const ElementwiseCall& call) {
+                                  HWY_DYNAMIC_DISPATCH(tanh_forward)
+                                  (call);
+                                },
+                            .backward =
+                                [](const ElementwiseCall& call) {
+                                  HWY_DYNAMIC_DISPATCH(tanh_backward)
+                                  (call);
+                                },
+                            .error = [](double, double y) { return gamma_f32(3) * std::fabs(y); }})};
 
 }  // namespace
 

@@ -61,17 +61,31 @@ struct Function {
 };
 
 const Function kFunctions[] = {
-    {"exp", exp_f32, [](const float* x, float* y, size_t n) { HWY_DYNAMIC_DISPATCH(exp_lanes)
-                                                              (x, y, n); }},
-    {"log", log_f32, [](const float* x, float* y, size_t n) { HWY_DYNAMIC_DISPATCH(log_lanes)
-                                                              (x, y, n); }},
-    {"tanh", tanh_f32, [](const float* x, float* y, size_t n) { HWY_DYNAMIC_DISPATCH(tanh_lanes)
-                                                                (x, y, n); }},
+    {"exp", exp_f32,
+     [](const float* x, float* y, size_t n) {
+       HWY_DYNAMIC_DISPATCH(exp_lanes)
+       (x, y, n);
+     }},
+    {"log", log_f32,
+     [](const float* x, float* y, size_t n) {
+       HWY_DYNAMIC_DISPATCH(log_lanes)
+       (x, y, n);
+     }},
+    {"tanh", tanh_f32,
+     [](const float* x, float* y, size_t n) {
+       HWY_DYNAMIC_DISPATCH(tanh_lanes)
+       (x, y, n);
+     }},
     {"sigmoid", sigmoid_f32,
-     [](const float* x, float* y, size_t n) { HWY_DYNAMIC_DISPATCH(sigmoid_lanes)
-                                              (x, y, n); }},
-    {"erf", erf_f32, [](const float* x, float* y, size_t n) { HWY_DYNAMIC_DISPATCH(erf_lanes)
-                                                              (x, y, n); }},
+     [](const float* x, float* y, size_t n) {
+       HWY_DYNAMIC_DISPATCH(sigmoid_lanes)
+       (x, y, n);
+     }},
+    {"erf", erf_f32,
+     [](const float* x, float* y, size_t n) {
+       HWY_DYNAMIC_DISPATCH(erf_lanes)
+       (x, y, n);
+     }},
 };
 
 constexpr size_t kBlock = 4096;
