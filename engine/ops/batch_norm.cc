@@ -74,6 +74,21 @@ Tensors forward(const OpCall& call, const NormSteps& steps) {
           r.reshape({x.dim(1)})};
 }
 
+// y does not depend on the running statistics in training. Else d/dmean = -(gamma r) s1, d/dvar = -(gamma r)
+// r / 2 s2.
+Tensor running_mean_gradient(const OpGradCall& grad, const Tensor& s1) {
+  const Tensor &gamma = grad.call.inputs[kGamma], &r = grad.outputs[kReciprocal];
+  if (training(grad.call)) return Tensor::zeros(gamma.shape(), gamma.dtype());
+  const auto step = [](auto g, auto r, auto s) { return -(g * r) * s; };
+  return map_reference(gamma.shape(), gamma.dtype(), step, gamma, r, s1.reshape(gamma.shape()));
+}
+Tensor running_var_gradient(const OpGradCall& grad, const Tensor& s2) {
+  const Tensor &gamma = grad.call.inputs[kGamma], &r = grad.outputs[kReciprocal];
+  if (training(grad.call)) return Tensor::zeros(gamma.shape(), gamma.dtype());
+  const auto step = [](auto g, auto r, auto s) { return -(g * r) * (r / 2) * s; };
+  return map_reference(gamma.shape(), gamma.dtype(), step, gamma, r, s2.reshape(gamma.shape()));
+}
+
 Tensors backward(const OpGradCall& grad, const NormSteps& steps) {
   const Tensor x = steps.widened(grad.call.inputs[kX]), dy = steps.widened(grad.grad_output);
   const Tensor gamma = along_channels(grad.call.inputs[kGamma], x);
@@ -90,6 +105,8 @@ Tensors backward(const OpGradCall& grad, const NormSteps& steps) {
                                           : steps.multiply(scale, dy);
     grads[kX] = steps.rounded(dx, grad.call.inputs[kX].dtype());
   }
+  if (grad.wanted[kRunningMean]) grads[kRunningMean] = running_mean_gradient(grad, s1);
+  if (grad.wanted[kRunningVar]) grads[kRunningVar] = running_var_gradient(grad, s2);
   if (grad.wanted[kGamma]) grads[kGamma] = s2.reshape({x.dim(1)});
   if (grad.wanted[kBeta]) grads[kBeta] = s1.reshape({x.dim(1)});
   return grads;

@@ -92,7 +92,7 @@ std::vector<Sample> samples(Fill fill) {
       {"uneven stride and padding", inputs({3, 2, 7, 10}, {3, 2, 2, 3}, true), attributes({3, 2}, {1, 2})},
       {"stride above the kernel", inputs({2, 2, 9, 9}, {3, 2, 2, 1}, true), attributes({3, 4}, {0, 1})},
       {"blocks of k", inputs({2, 24, 6, 6}, {4, 24, 5, 5}, true), attributes({1, 1}, {2, 2})},
-      {"lenet", inputs({17, 1, 28, 28}, {6, 1, 5, 5}, true), attributes({1, 1}, {2, 2})},
+      {"large", inputs({85, 1, 28, 28}, {3, 1, 5, 5}, true), attributes({1, 1}, {2, 2})},
   };
 }
 

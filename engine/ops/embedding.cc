@@ -129,7 +129,7 @@ std::vector<Sample> samples(Fill fill) {
           {"rows without tokens", inputs(50, 3, {7}), {}},
           {"repeated rows", inputs(5, 4, {37, 3}), {}},
           {"blocks", inputs(3, 2, {70, 10}), {}},
-          {"large", inputs(40, 66, {100, 10}), {}}};
+          {"large", inputs(1100, 60, {100, 10}), {}}};
 }
 
 const RegisteredOp kEmbedding{

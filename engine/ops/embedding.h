@@ -11,6 +11,7 @@ namespace faultline {
 // Error:       exact.
 // Bitwise:     runs yes, threads yes, instruction sets yes.
 // Throws:      kArgument for an index outside 0 .. V - 1.
+// Source:      numerics.md 2.3, 2.6.
 Variable embedding(const Variable& w, const Variable& indices);
 
 }  // namespace faultline

@@ -10,8 +10,8 @@ namespace faultline {
 // Accumulates: f32 or f16, k = in (dx: out; dw: rows, in leaves of 8 samples); b is added in f32.
 // Error:       |got - exact| <= gamma(K) * sum|x||w|, then one rounding to x's format.
 // Bitwise:     runs yes, threads yes, instruction sets yes (unit fma).
-// Throws:      kShape if the inner sizes differ; kDtype or kNotFound for a unit that does not take the
-// format. Source:      numerics.md 2.1, 2.3.
+// Throws:      kShape if the inner sizes differ; kDtype or kNotFound for the unit, as check_unit.
+// Source:      numerics.md 2.1, 2.3.
 Variable linear(const Variable& x, const Variable& w, const Variable& b = {});
 
 }  // namespace faultline

@@ -173,7 +173,7 @@ std::vector<Sample> samples(Fill fill) {
           {"blocks of k", inputs({3, 1100}, {1100, 5}), {}},
           {"rows within samples", inputs({9, 3, 20}, {20, 7}), {}},
           {"batch", inputs({3, 2, 5, 8}, {3, 2, 8, 4}), {}},
-          {"large", inputs({257, 70}, {70, 260}), {}}};
+          {"large", inputs({1100, 60}, {60, 21}), {}}};
 }
 
 const RegisteredOp kMatmul{"matmul",
