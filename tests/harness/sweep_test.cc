@@ -68,9 +68,9 @@ TEST_CASE("sweep: repeat and threads are bitwise, the others part, and everythin
   for (const Cell& cell : result.cells) {
     INFO(cell.run_folder << ": " << cell.failure);
     CHECK(cell.failure.empty());
+    // Whether f16 rounds a difference of sums away is a matter of luck in so small a model.
     const bool expected = cell.perturbation == "repeat" || cell.perturbation == "threads";
-    if (expected || cell.perturbation == "ulp" || cell.perturbation == "split_k")
-      CHECK(cell.verdict.bitwise == expected);
+    if (expected || cell.recipe == "tiny") CHECK(cell.verdict.bitwise == expected);
     CHECK(cell.step_time_us > 0);
   }
   CHECK(lines(end.output).back() == (program.folder() / "faultline-out/report.html").string());
