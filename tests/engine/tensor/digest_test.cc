@@ -1,0 +1,60 @@
+#include "engine/tensor/digest.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <set>
+
+namespace faultline {
+namespace {
+
+template <class T>
+Digest digest_of_pattern(T bits, Dtype dtype) {
+  Tensor tensor = Tensor::zeros({1}, dtype);
+  *static_cast<T*>(tensor.mutable_raw()) = bits;
+  return digest(tensor);
+}
+
+TEST_CASE("digest: every pattern of a 16-bit format has its own, all NaNs share one") {
+  for (const Dtype dtype : {Dtype::kF16, Dtype::kBf16}) {
+    const uint32_t nans = 2 * ((1u << info(dtype).fraction_bits) - 1);
+    std::set<Digest> digests;
+    for (uint32_t bits = 0; bits < 65536; ++bits) {
+      digests.insert(digest_of_pattern(static_cast<uint16_t>(bits), dtype));
+    }
+    CHECK(digests.size() == 65536 - nans + 1);
+  }
+}
+
+TEST_CASE("digest: each bit of a number counts in f32 and f64, negative ones too") {
+  for (const double value : {1.5, -1.5, 0.0, -0.0, -3.4028234663852886e38}) {
+    const Tensor f32 = Tensor::full({1}, Dtype::kF32, value), f64 = Tensor::full({1}, Dtype::kF64, value);
+    const uint32_t bits32 = *static_cast<const uint32_t*>(f32.raw());
+    const uint64_t bits64 = *static_cast<const uint64_t*>(f64.raw());
+    for (int bit = 0; bit < 32; ++bit) {
+      CHECK(digest_of_pattern(bits32 ^ uint32_t{1} << bit, Dtype::kF32) != digest(f32));
+    }
+    for (int bit = 0; bit < 64; ++bit) {
+      CHECK(digest_of_pattern(bits64 ^ uint64_t{1} << bit, Dtype::kF64) != digest(f64));
+    }
+  }
+}
+
+TEST_CASE("digest: NaNs of any sign and payload are one value, wherever they stand") {
+  Tensor a = Tensor::full({40000}, Dtype::kF32, 1), b = a.clone();
+  static_cast<uint32_t*>(a.mutable_raw())[30000] = 0xffc00001;
+  static_cast<uint32_t*>(b.mutable_raw())[30000] = 0x7f800001;
+  CHECK(digest(a) == digest(b));
+  b.set(39999, 2);
+  CHECK(digest(a) != digest(b));
+}
+
+TEST_CASE("digest: a view and its copy have the same, another shape or format has another") {
+  const Tensor x = Tensor::from({2, 3}, Dtype::kF32, {0, 1, 2, 3, 4, 5});
+  CHECK(digest(x.transpose(0, 1)) == digest(x.transpose(0, 1).contiguous()));
+  CHECK(digest(x) != digest(x.reshape({3, 2})));
+  CHECK(digest(x) != digest(x.reshape({1, 2, 3})));
+  CHECK(digest(Tensor::zeros({2}, Dtype::kF16)) != digest(Tensor::zeros({2}, Dtype::kBf16)));
+}
+
+}  // namespace
+}  // namespace faultline
