@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "engine/base/error.h"
@@ -212,6 +213,12 @@ struct Ledger::Parts {
     return find.text(0);
   }
 
+  int64_t number(const char* sql) {
+    Statement row(database, sql);
+    row.step();
+    return row.integer(0);
+  }
+
   Json json(const std::string& key) {
     const Json value = Json::parse(meta(key), nullptr, false);
     if (value.is_discarded()) throw Error(ErrorCode::kData, database.path(), "has a damaged '" + key + "'");
@@ -232,6 +239,13 @@ Ledger Ledger::open(const std::string& path) {
   Statement check(parts->database, "PRAGMA quick_check(1)");
   if (!check.step() || check.text(0) != "ok") {
     throw Error(ErrorCode::kData, path, "is damaged or cut short: " + check.text(0));
+  }
+  // SQLite takes a last page that is cut for one that ends in zeros.
+  const int64_t expected_bytes = parts->number("PRAGMA page_size") * parts->number("PRAGMA page_count");
+  const auto size_bytes = static_cast<int64_t>(std::filesystem::file_size(path));
+  if (size_bytes != expected_bytes) {
+    throw Error(ErrorCode::kData, path,
+                fmt::format("is cut short: {} bytes instead of {}", size_bytes, expected_bytes));
   }
   const std::string schema = parts->meta("schema");
   if (schema != std::to_string(kLedgerSchema)) {
