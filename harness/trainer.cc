@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <mutex>
@@ -123,6 +124,14 @@ class DigestObserver : public Observer {
   std::vector<Entry>& entries_;
 };
 
+// Reads subnormals too, and does not look at the locale.
+float planted_value(const std::string& text) {
+  float value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size() && std::isfinite(value)) return value;
+  throw Error(ErrorCode::kArgument, "plant.value", "'" + text + "' is not a finite number of f32");
+}
+
 // Hands every event to several observers in turn.
 class FanOut : public Observer {
  public:
@@ -237,7 +246,9 @@ struct Trainer::Parts {
         schedule(make_schedule(r, steps)),
         scaler(make_scaler(r)),
         scale(scaler->initial()) {
-    if (recipe.integer("plant.step") >= 0) planted();  // refuses a wrong place now, not in the middle
+    if (recipe.integer("plant.step") < 0) return;
+    planted();  // refuses a wrong place or value now, not in the middle
+    if (!recipe.text("plant.value").empty()) planted_value(recipe.text("plant.value"));
   }
 
   uint64_t seed() const { return static_cast<uint64_t>(recipe.integer("train.seed")); }
@@ -262,7 +273,7 @@ struct Trainer::Parts {
     Variable parameter = planted();
     Tensor value = parameter.value().clone();
     float& element = value.mutable_data<float>()[recipe.integer("plant.element")];
-    if (const std::string& text = recipe.text("plant.value"); !text.empty()) element = std::stof(text);
+    if (!recipe.text("plant.value").empty()) element = planted_value(recipe.text("plant.value"));
     for (int64_t i = 0; i < recipe.integer("plant.ulps"); ++i) element = one_ulp(element);
     parameter.set_value(value);
   }
