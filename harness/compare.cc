@@ -98,7 +98,7 @@ std::optional<ScheduleParting> schedule_parting(const Steps& a, const Steps& b) 
   for (size_t s = 0; s < std::min(a.size(), b.size()); ++s) {
     const StepRecord &x = a[s], &y = b[s];
     if (x.scale == y.scale && x.overflow == y.overflow && x.skipped == y.skipped) continue;
-    const StepRecord& overflowed = x.overflow && !y.overflow ? x : y;
+    const StepRecord& overflowed = x.overflow ? x : y;
     return ScheduleParting{
         x.step,    x.scale,  y.scale, overflowed.first_nonfinite, overflowed.nonfinite_element,
         x.skipped, y.skipped};

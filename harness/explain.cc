@@ -222,7 +222,7 @@ std::string describe_place(const Difference& d) {
   const size_t slash = d.place.rfind('/');
   const std::string owner = d.place.substr(0, slash);
   const std::string part = slash == std::string::npos ? "" : d.place.substr(slash + 1);
-  if (d.phase == "optimizer") return fmt::format("the optimizer's update of {} {}", owner, tensor);
+  if (d.phase == "optimizer") return fmt::format("the {} of {} {}", part, owner, tensor);
   if (d.phase == "forward") return fmt::format("the output of {} {}", d.place, tensor);
   static const std::map<std::string, std::string> kGradients = {
       {"dw", "weight gradient"}, {"db", "bias gradient"}, {"dx", "input gradient"}};

@@ -73,7 +73,9 @@ std::optional<Parting> first_parting(const std::vector<Recorded>& a, const std::
 
 std::optional<double> exact_value(const Recorded& recorded, size_t output, int64_t element) {
   if (recorded.is_leaf || !is_float(recorded.outputs[output].dtype())) return std::nullopt;
-  return as_read(recorded, output).evaluate_f64()[output].at(element);
+  Recorded read = as_read(recorded, output);
+  for (size_t i = 0; i < read.wanted.size(); ++i) read.wanted[i] = i == output;
+  return read.evaluate_f64()[output].at(element);
 }
 
 }  // namespace faultline::harness

@@ -1,0 +1,99 @@
+#include <catch2/catch.hpp>
+
+#include "engine/tensor/digest.h"
+#include "harness/parting.h"
+#include "harness/perturbation.h"
+#include "harness/recipes/recipes.h"
+#include "tests/harness/small_runs.h"
+
+namespace faultline::harness {
+namespace {
+
+Recipe perturbed(const Recipe& recipe, const std::string& perturbation) {
+  Launch launch{recipe, {}, ""};
+  Registry<Perturbation>::instance().find(perturbation).apply(launch, 1);
+  return launch.recipe;
+}
+
+bool equal(const Tensor& a, const Tensor& b) {
+  return a.defined() == b.defined() && (!a.defined() || digest(a) == digest(b));
+}
+
+// The recorded inputs evaluated by plain scalar code, under the arithmetic of either side.
+Tensor by_reference(Recorded recorded, const Arithmetic& arithmetic, size_t output) {
+  recorded.call.arithmetic = arithmetic;
+  for (size_t i = 0; i < recorded.wanted.size(); ++i) recorded.wanted[i] = i == output;
+  return recorded.evaluate_reference()[output];
+}
+
+void check_earlier_are_equal(const std::vector<Recorded>& a, const std::vector<Recorded>& b,
+                             const Parting& parting) {
+  const auto before = static_cast<size_t>(parting.a - a.data());
+  for (size_t i = 0; i < before; ++i) {
+    CAPTURE(i, a[i].name);
+    REQUIRE(a[i].name == b[i].name);
+    REQUIRE(a[i].outputs.size() == b[i].outputs.size());
+    for (size_t j = 0; j < a[i].outputs.size(); ++j) CHECK(equal(a[i].outputs[j], b[i].outputs[j]));
+  }
+  for (size_t j = 0; j < parting.output; ++j) CHECK(equal(parting.a->outputs[j], parting.b->outputs[j]));
+}
+
+// The first step whose digest, of every op's outputs, is not the same on both sides. A 16-bit result hides
+// most changes of its sum, so that it may take some steps until one shows.
+int64_t first_step_apart(const Recipe& a, const Recipe& b) {
+  Trainer trainer_a(with(a, {{"ledger.detail", "ops"}})), trainer_b(with(b, {{"ledger.detail", "ops"}}));
+  while (trainer_a.next_step() < trainer_a.steps()) {
+    const StepRecord record = trainer_a.step();
+    if (record.digest != trainer_b.step().digest) return record.step;
+  }
+  return -1;
+}
+
+void check_parted_cell(const Recipe& recipe, const Recipe& other) {
+  const int64_t step = first_step_apart(recipe, other);
+  REQUIRE(step >= 0);
+  const std::vector<Recorded> a = replay(recipe, step, step), b = replay(other, step, step);
+  const std::optional<Parting> parting = first_parting(a, b);
+  REQUIRE(parting);
+  REQUIRE(parting->same_place);
+  REQUIRE_FALSE(parting->a->is_leaf);
+  CAPTURE(step, parting->a->output_name(parting->output));
+  CHECK(parting->inputs_equal);
+  check_earlier_are_equal(a, b, *parting);
+  for (const Recorded* side : {parting->a, parting->b}) {
+    CHECK(equal(by_reference(*parting->a, side->call.arithmetic, parting->output),
+                side->outputs[parting->output]));
+  }
+}
+
+TEST_CASE("parting: the named op's inputs give both runs' bits by the scalar reference") {
+  for (const std::string& name : recipe_names()) {
+    const Recipe recipe = with(find_recipe(name), {{"data.name", "synthetic"},
+                                                   {"data.train_examples", "640"},
+                                                   {"data.test_examples", "8"},
+                                                   {"train.steps", "50"},
+                                                   {"schedule.warmup_steps", "0"}});
+    for (const char* perturbation : {"shuffled", "split_k", "eigen"}) {
+      CAPTURE(name, perturbation);
+      check_parted_cell(recipe, perturbed(recipe, perturbation));
+    }
+  }
+}
+
+TEST_CASE("parting: under ulp the planted parameter is the first that differs, by one ulp in one element") {
+  for (const std::string& name : recipe_names()) {
+    const Recipe recipe =
+        with(find_recipe(name), {{"data.name", "synthetic"}, {"data.train_examples", "64"}});
+    const Recipe other = perturbed(recipe, "ulp");
+    const std::vector<Recorded> a = replay(recipe, 0, 0), b = replay(other, 0, 0);
+    const std::optional<Parting> parting = first_parting(a, b);
+    CAPTURE(name);
+    REQUIRE(parting);
+    CHECK(parting->a->is_leaf);
+    CHECK(parting->a->name == other.text("plant.parameter"));
+    check_earlier_are_equal(a, b, *parting);
+  }
+}
+
+}  // namespace
+}  // namespace faultline::harness
