@@ -14,14 +14,16 @@ constexpr int64_t kGrain = 1 << 14;  // terms that are worth a thread
 template <class T>
 void shuffled_sums(const ChannelShape& shape, const std::vector<KPlan::Range>& blocks, const T* x,
                    float* sums, int64_t begin, int64_t end) {
-  const int64_t n = end - begin, per_sample = shape.terms_per_sample();
+  const int64_t n = end - begin, positions = shape.positions;
   std::vector<float> chain(n);
   for (const KPlan::Range& block : blocks) {
     std::fill(chain.begin(), chain.end(), 0.0f);
-    for (int64_t i = block.begin; i < block.end; ++i) {
-      const int64_t row = i / per_sample * shape.rows + i % per_sample / shape.positions;
-      const T* term = x + (row * shape.channels + begin) * shape.positions + i % shape.positions;
-      for (int64_t c = 0; c < n; ++c) chain[c] += to_f32(term[c * shape.positions]);
+    for (int64_t i = block.begin; i < block.end;) {
+      const int64_t run = std::min(positions - i % positions, block.end - i);
+      const T* term = x + (i / positions * shape.channels + begin) * positions + i % positions;
+      for (int64_t end_of_run = i + run; i < end_of_run; ++i, ++term) {
+        for (int64_t c = 0; c < n; ++c) chain[c] += to_f32(term[c * positions]);
+      }
     }
     for (int64_t c = 0; c < n; ++c)
       sums[begin + c] = &block == &blocks.front() ? chain[c] : sums[begin + c] + chain[c];

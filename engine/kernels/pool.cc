@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "engine/base/parallel.h"
 
@@ -30,17 +31,6 @@ void ConvertAll(const From* from, int64_t n, To* to) {
   ForVectors(n, [&](auto vector, int64_t i) HWY_ATTR { vector.store(vector.load(from + i), to + i); });
 }
 
-// The n values as f32: themselves, or widened into `buffer`.
-template <class T>
-const float* AsF32(const T* from, int64_t n, float* buffer) {
-  if constexpr (std::is_same_v<T, float>) {
-    return from;
-  } else {
-    ConvertAll(from, n, buffer);
-    return buffer;
-  }
-}
-
 // Copies n floats by vectors that may overlap.
 void CopyRow(const float* from, int64_t n, float* to) {
   int64_t i = 0;
@@ -53,85 +43,106 @@ void CopyRow(const float* from, int64_t n, float* to) {
   }
 }
 
+// A shape with what its divisions give.
+struct Pool : PoolShape {
+  explicit Pool(const PoolShape& shape)
+      : PoolShape(shape),
+        out_h(shape.out_height()),
+        out_w(shape.out_width()),
+        row_size(RoundUp(out_w)),
+        overlaps(kernel_h > stride_h || kernel_w > stride_w) {}
+
+  int64_t in_size() const { return height * width; }
+  int64_t out_size() const { return out_h * out_w; }
+
+  int64_t out_h, out_w;
+  int64_t row_size;  // of a row of outputs filled up to whole vectors
+  bool overlaps;
+};
+
 // One plane as f32 with its columns sorted by column mod stride, so that a tap of a whole row of windows is
-// one run of consecutive floats: padded column r + q * stride lies at row(iy, r)[q]. Rows are filled up to
-// whole vectors.
+// one run of consecutive floats: padded column r + q * stride lies at Row(iy)[r * pitch + q]. What lies
+// behind the last window's runs is never part of a result.
 class PhasedPlane {
  public:
-  PhasedPlane(const PoolShape& shape, float absent)
-      : shape_(shape),
-        pitch_(RoundUp(shape.out_width()) + RoundUp(shape.kernel_w / shape.stride_w + 1)),
-        padded_(hwy::AllocateAligned<float>(Columns())),
-        rows_(hwy::AllocateAligned<float>(shape.height * Columns())) {
-    std::fill_n(padded_.get(), Columns(), absent);
-    std::fill_n(rows_.get(), shape_.height * Columns(), absent);
+  PhasedPlane(const Pool& pool, float absent)
+      : pool_(pool),
+        pitch_(RoundUp(std::max(pool.row_size + (pool.kernel_w - 1) / pool.stride_w,
+                                (pool.width + 2 * pool.padding_w - 1) / pool.stride_w + 1))),
+        padded_(hwy::AllocateAligned<float>(columns())),
+        rows_(hwy::AllocateAligned<float>(pool.height * columns())) {
+    for (int64_t j = 0; j < pool.kernel_w; ++j)
+      taps_.push_back(j % pool.stride_w * pitch_ + j / pool.stride_w);
+    std::fill_n(padded_.get(), columns(), absent);
+    std::fill_n(rows_.get(), pool.height * columns(), absent);
   }
 
-  // The run of tap (iy, j) from window ox = 0 on.
-  float* Tap(int64_t iy, int64_t j) {
-    return rows_.get() + iy * Columns() + j % shape_.stride_w * pitch_ + j / shape_.stride_w;
-  }
+  float* Row(int64_t iy) { return rows_.get() + iy * columns(); }
+  int64_t Tap(int64_t j) const { return taps_[j]; }  // offset in a row of tap j of window 0
 
-  void Clear() { std::fill_n(rows_.get(), shape_.height * Columns(), 0.0f); }
+  // How far Split reads, and Merge writes, past the end of a plane.
+  int64_t columns() const { return pitch_ * pool_.stride_w; }
+
+  void Clear() { std::fill_n(rows_.get(), pool_.height * columns(), 0.0f); }
 
   void Split(const float* plane) {
-    for (int64_t iy = 0; iy < shape_.height; ++iy) {
-      float* row = rows_.get() + iy * Columns();
-      if (shape_.stride_w == 1) {
-        CopyRow(plane + iy * shape_.width, shape_.width, row + shape_.padding_w);
+    for (int64_t iy = 0; iy < pool_.height; ++iy, plane += pool_.width) {
+      if (pool_.stride_w == 1) {
+        CopyRow(plane, pool_.width, Row(iy) + pool_.padding_w);
+      } else if (pool_.padding_w == 0) {
+        SplitRow(plane, Row(iy));
       } else {
-        CopyRow(plane + iy * shape_.width, shape_.width, padded_.get() + shape_.padding_w);
-        SplitRow(row);
+        CopyRow(plane, pool_.width, padded_.get() + pool_.padding_w);
+        SplitRow(padded_.get(), Row(iy));
       }
     }
   }
 
   void Merge(float* plane) {
-    for (int64_t iy = 0; iy < shape_.height; ++iy) {
-      const float* row = rows_.get() + iy * Columns();
-      if (shape_.stride_w > 1) {
-        MergeRow(row);
-        row = padded_.get();
+    for (int64_t iy = 0; iy < pool_.height; ++iy, plane += pool_.width) {
+      if (pool_.stride_w == 1) {
+        CopyRow(Row(iy) + pool_.padding_w, pool_.width, plane);
+      } else if (pool_.padding_w == 0) {
+        MergeRow(Row(iy), plane);  // The next row overwrites what is too much.
+      } else {
+        MergeRow(Row(iy), padded_.get());
+        CopyRow(padded_.get() + pool_.padding_w, pool_.width, plane);
       }
-      CopyRow(row + shape_.padding_w, shape_.width, plane + iy * shape_.width);
     }
   }
 
  private:
-  int64_t Columns() const { return pitch_ * shape_.stride_w; }
-
-  void SplitRow(float* row) const {
-    const float* padded = padded_.get();
-    if (shape_.stride_w == 2) {
-      for (int64_t q = 0; q + LanesOf() <= pitch_; q += LanesOf()) {
+  void SplitRow(const float* columns, float* row) const {
+    if (pool_.stride_w == 2) {
+      for (int64_t q = 0; q < pitch_; q += LanesOf()) {
         VF even, odd;
-        hn::LoadInterleaved2(DF(), padded + 2 * q, even, odd);
+        hn::LoadInterleaved2(DF(), columns + 2 * q, even, odd);
         hn::StoreU(even, DF(), row + q);
         hn::StoreU(odd, DF(), row + pitch_ + q);
       }
       return;
     }
-    for (int64_t r = 0; r < shape_.stride_w; ++r) {
-      for (int64_t q = 0; q < pitch_; ++q) row[r * pitch_ + q] = padded[r + q * shape_.stride_w];
+    for (int64_t r = 0; r < pool_.stride_w; ++r) {
+      for (int64_t q = 0; q < pitch_; ++q) row[r * pitch_ + q] = columns[r + q * pool_.stride_w];
     }
   }
 
-  void MergeRow(const float* row) {
-    float* padded = padded_.get();
-    if (shape_.stride_w == 2) {
-      for (int64_t q = 0; q + LanesOf() <= pitch_; q += LanesOf()) {
+  void MergeRow(const float* row, float* columns) const {
+    if (pool_.stride_w == 2) {
+      for (int64_t q = 0; q < pitch_; q += LanesOf()) {
         hn::StoreInterleaved2(hn::LoadU(DF(), row + q), hn::LoadU(DF(), row + pitch_ + q), DF(),
-                              padded + 2 * q);
+                              columns + 2 * q);
       }
       return;
     }
-    for (int64_t r = 0; r < shape_.stride_w; ++r) {
-      for (int64_t q = 0; q < pitch_; ++q) padded[r + q * shape_.stride_w] = row[r * pitch_ + q];
+    for (int64_t r = 0; r < pool_.stride_w; ++r) {
+      for (int64_t q = 0; q < pitch_; ++q) columns[r + q * pool_.stride_w] = row[r * pitch_ + q];
     }
   }
 
-  const PoolShape shape_;
+  const Pool& pool_;
   const int64_t pitch_;
+  std::vector<int64_t> taps_;
   hwy::AlignedFreeUniquePtr<float[]> padded_, rows_;
 };
 
@@ -139,25 +150,26 @@ class PhasedPlane {
 struct RowRange {
   int64_t begin, end;
 };
-RowRange RowsInside(const PoolShape& s, int64_t oy) {
+RowRange RowsInside(const Pool& s, int64_t oy) {
   const int64_t top = oy * s.stride_h - s.padding_h;
   return {std::max<int64_t>(0, -top), std::min(s.kernel_h, s.height - top)};
 }
 
-int64_t InputRow(const PoolShape& s, int64_t oy, int64_t i) { return oy * s.stride_h - s.padding_h + i; }
+int64_t InputRow(const Pool& s, int64_t oy, int64_t i) { return oy * s.stride_h - s.padding_h + i; }
 
 // A later value takes the place of the maximum if it is greater, or the first NaN.
 hn::Mask<DF> Wins(VF value, VF maximum) {
   return hn::AndNot(hn::IsNaN(maximum), hn::Not(hn::Le(value, maximum)));
 }
 
-void MaxRow(const PoolShape& s, PhasedPlane& in, int64_t oy, float* y) {
+void MaxRow(const Pool& s, PhasedPlane& in, int64_t oy, float* y) {
   const RowRange rows = RowsInside(s, oy);
-  for (int64_t ox = 0; ox < s.out_width(); ox += LanesOf()) {
+  for (int64_t ox = 0; ox < s.out_w; ox += LanesOf()) {
     VF maximum = hn::Set(DF(), -std::numeric_limits<float>::infinity());
     for (int64_t i = rows.begin; i < rows.end; ++i) {
+      const float* row = in.Row(InputRow(s, oy, i)) + ox;
       for (int64_t j = 0; j < s.kernel_w; ++j) {
-        const VF value = hn::LoadU(DF(), in.Tap(InputRow(s, oy, i), j) + ox);
+        const VF value = hn::LoadU(DF(), row + in.Tap(j));
         maximum = hn::IfThenElse(Wins(value, maximum), value, maximum);
       }
     }
@@ -166,16 +178,16 @@ void MaxRow(const PoolShape& s, PhasedPlane& in, int64_t oy, float* y) {
 }
 
 // Writes which tap won; `winner` holds the first tap inside the plane, which wins where all are -infinity.
-void WinnerRow(const PoolShape& s, PhasedPlane& in, int64_t oy, const int32_t* first_column,
-               int32_t* winner) {
+void WinnerRow(const Pool& s, PhasedPlane& in, int64_t oy, const int32_t* first_column, int32_t* winner) {
   const RowRange rows = RowsInside(s, oy);
-  for (int64_t ox = 0; ox < s.out_width(); ox += LanesOf()) {
+  for (int64_t ox = 0; ox < s.out_w; ox += LanesOf()) {
     VF maximum = hn::Set(DF(), -std::numeric_limits<float>::infinity());
     auto index = hn::Add(hn::LoadU(DI(), first_column + ox),
                          hn::Set(DI(), static_cast<int32_t>(rows.begin * s.kernel_w)));
     for (int64_t i = rows.begin; i < rows.end; ++i) {
+      const float* row = in.Row(InputRow(s, oy, i)) + ox;
       for (int64_t j = 0; j < s.kernel_w; ++j) {
-        const VF value = hn::LoadU(DF(), in.Tap(InputRow(s, oy, i), j) + ox);
+        const VF value = hn::LoadU(DF(), row + in.Tap(j));
         const auto wins = Wins(value, maximum);
         maximum = hn::IfThenElse(wins, value, maximum);
         index = hn::IfThenElse(hn::RebindMask(DI(), wins),
@@ -186,132 +198,139 @@ void WinnerRow(const PoolShape& s, PhasedPlane& in, int64_t oy, const int32_t* f
   }
 }
 
-void SumRow(const PoolShape& s, PhasedPlane& in, int64_t oy, float* y) {
+void SumRow(const Pool& s, PhasedPlane& in, int64_t oy, float* y) {
   const RowRange rows = RowsInside(s, oy);
   const VF count = hn::Set(DF(), static_cast<float>(s.kernel_h * s.kernel_w));
-  for (int64_t ox = 0; ox < s.out_width(); ox += LanesOf()) {
+  for (int64_t ox = 0; ox < s.out_w; ox += LanesOf()) {
     VF sum = hn::Zero(DF());
     for (int64_t i = rows.begin; i < rows.end; ++i) {
-      for (int64_t j = 0; j < s.kernel_w; ++j) {
-        sum = hn::Add(sum, hn::LoadU(DF(), in.Tap(InputRow(s, oy, i), j) + ox));
-      }
+      const float* row = in.Row(InputRow(s, oy, i)) + ox;
+      for (int64_t j = 0; j < s.kernel_w; ++j) sum = hn::Add(sum, hn::LoadU(DF(), row + in.Tap(j)));
     }
     hn::StoreU(hn::Div(sum, count), DF(), y + ox);
   }
 }
 
 // Adds contribution(i, j, ox) to the elements of the windows of output row oy. Columns of the kernel fall, so
-// that an element receives from windows ox in rising order.
+// that an element receives from windows ox in rising order. Windows that do not overlap need no sum.
 template <class Contribution>
-void AddTaps(const PoolShape& s, PhasedPlane& out, int64_t oy, const Contribution& contribution) {
+void AddTaps(const Pool& s, PhasedPlane& out, int64_t oy, const Contribution& contribution) {
   const RowRange rows = RowsInside(s, oy);
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     for (int64_t j = s.kernel_w; j-- > 0;) {
-      float* run = out.Tap(InputRow(s, oy, i), j);
-      for (int64_t ox = 0; ox < s.out_width(); ox += LanesOf()) {
-        hn::StoreU(hn::Add(hn::LoadU(DF(), run + ox), contribution(i, j, ox)), DF(), run + ox);
+      float* run = out.Row(InputRow(s, oy, i)) + out.Tap(j);
+      for (int64_t ox = 0; ox < s.out_w; ox += LanesOf()) {
+        const VF before = s.overlaps ? hn::LoadU(DF(), run + ox) : hn::Zero(DF());
+        hn::StoreU(hn::Add(before, contribution(i, j, ox)), DF(), run + ox);
       }
     }
   }
+}
+
+// A plane of the input as f32 with `slack` readable floats behind it: in place, or in `buffer`.
+template <class T>
+const float* ReadPlane(const Pool& s, const T* x, int64_t plane, int64_t slack, float* buffer) {
+  const T* from = x + plane * s.in_size();
+  if constexpr (std::is_same_v<T, float>) {
+    if ((s.planes - plane - 1) * s.in_size() >= slack) return from;
+  }
+  ConvertAll(from, s.in_size(), buffer);
+  return buffer;
 }
 
 template <class T, class Row>
-void ForwardPlanes(const PoolShape& s, float absent, const T* x, T* y, int64_t begin, int64_t end,
+void ForwardPlanes(const Pool& s, float absent, const T* x, T* y, int64_t begin, int64_t end,
                    const Row& row) {
-  const int64_t in_size = s.height * s.width, out_size = s.out_height() * s.out_width();
   PhasedPlane in(s, absent);
-  const auto input = hwy::AllocateAligned<float>(in_size);
-  const auto output = hwy::AllocateAligned<float>(out_size + hn::MaxLanes(DF()));
+  const auto input = hwy::AllocateAligned<float>(s.in_size() + in.columns());
+  const auto output = hwy::AllocateAligned<float>(s.out_size() + s.row_size);
+  std::fill_n(input.get(), s.in_size() + in.columns(), 0.0f);
   for (int64_t plane = begin; plane < end; ++plane) {
-    in.Split(AsF32(x + plane * in_size, in_size, input.get()));
-    for (int64_t oy = 0; oy < s.out_height(); ++oy) row(s, in, oy, output.get() + oy * s.out_width());
-    ConvertAll(output.get(), out_size, y + plane * out_size);
+    in.Split(ReadPlane(s, x, plane, in.columns(), input.get()));
+    for (int64_t oy = 0; oy < s.out_h; ++oy) row(s, in, oy, output.get() + oy * s.out_w);
+    ConvertAll(output.get(), s.out_size(), y + plane * s.out_size());
+  }
+}
+
+// Calls row(plane, oy, out) for each row of outputs of each plane; it adds that row's taps to `out`.
+template <class T, class Row>
+void BackwardPlanes(const Pool& s, T* dx, int64_t begin, int64_t end, const Row& row) {
+  PhasedPlane out(s, 0);
+  const auto result = hwy::AllocateAligned<float>(s.in_size() + out.columns());
+  for (int64_t plane = begin; plane < end; ++plane) {
+    if (s.overlaps) out.Clear();
+    for (int64_t oy = 0; oy < s.out_h; ++oy) row(plane, oy, out);
+    out.Merge(result.get());
+    ConvertAll(result.get(), s.in_size(), dx + plane * s.in_size());
   }
 }
 
 template <class T>
-void MaxBackwardPlanes(const PoolShape& s, const T* x, const T* dy, T* dx, int64_t begin, int64_t end) {
-  const int64_t in_size = s.height * s.width, out_size = s.out_height() * s.out_width();
-  const int64_t row_size = RoundUp(s.out_width());
-  PhasedPlane in(s, -std::numeric_limits<float>::infinity()), out(s, 0);
-  const auto input = hwy::AllocateAligned<float>(in_size);
-  const auto gradient = hwy::AllocateAligned<float>(out_size + hn::MaxLanes(DF()));
-  const auto result = hwy::AllocateAligned<float>(in_size);
-  const auto first_column = hwy::AllocateAligned<int32_t>(row_size);
-  const auto winner = hwy::AllocateAligned<int32_t>(row_size);
-  std::fill_n(gradient.get(), out_size + hn::MaxLanes(DF()), 0.0f);
-  for (int64_t ox = 0; ox < row_size; ++ox) {
+void MaxBackwardPlanes(const Pool& s, const T* x, const T* dy, T* dx, int64_t begin, int64_t end) {
+  PhasedPlane in(s, -std::numeric_limits<float>::infinity());
+  const auto input = hwy::AllocateAligned<float>(s.in_size() + in.columns());
+  const auto gradient = hwy::AllocateAligned<float>(s.out_size() + s.row_size);
+  const auto first_column = hwy::AllocateAligned<int32_t>(s.row_size);
+  const auto winner = hwy::AllocateAligned<int32_t>(s.row_size);
+  std::fill_n(input.get(), s.in_size() + in.columns(), 0.0f);
+  std::fill_n(gradient.get(), s.out_size() + s.row_size, 0.0f);
+  for (int64_t ox = 0; ox < s.row_size; ++ox) {
     first_column[ox] = static_cast<int32_t>(std::max<int64_t>(0, s.padding_w - ox * s.stride_w));
   }
-  for (int64_t plane = begin; plane < end; ++plane) {
-    in.Split(AsF32(x + plane * in_size, in_size, input.get()));
-    ConvertAll(dy + plane * out_size, out_size, gradient.get());
-    out.Clear();
-    for (int64_t oy = 0; oy < s.out_height(); ++oy) {
-      WinnerRow(s, in, oy, first_column.get(), winner.get());
-      std::fill(winner.get() + s.out_width(), winner.get() + row_size, -1);
-      const float* dy_row = gradient.get() + oy * s.out_width();
-      AddTaps(s, out, oy, [&](int64_t i, int64_t j, int64_t ox) HWY_ATTR {
-        const auto tap = hn::Set(DI(), static_cast<int32_t>(i * s.kernel_w + j));
-        const auto won = hn::RebindMask(DF(), hn::Eq(hn::LoadU(DI(), winner.get() + ox), tap));
-        return hn::IfThenElseZero(won, hn::LoadU(DF(), dy_row + ox));
-      });
+  BackwardPlanes(s, dx, begin, end, [&](int64_t plane, int64_t oy, PhasedPlane& out) HWY_ATTR {
+    if (oy == 0) {
+      in.Split(ReadPlane(s, x, plane, in.columns(), input.get()));
+      ConvertAll(dy + plane * s.out_size(), s.out_size(), gradient.get());
     }
-    out.Merge(result.get());
-    ConvertAll(result.get(), in_size, dx + plane * in_size);
-  }
+    WinnerRow(s, in, oy, first_column.get(), winner.get());
+    std::fill(winner.get() + s.out_w, winner.get() + s.row_size, -1);
+    AddTaps(s, out, oy, [&](int64_t i, int64_t j, int64_t ox) HWY_ATTR {
+      const auto tap = hn::Set(DI(), static_cast<int32_t>(i * s.kernel_w + j));
+      const auto won = hn::RebindMask(DF(), hn::Eq(hn::LoadU(DI(), winner.get() + ox), tap));
+      return hn::IfThenElseZero(won, hn::LoadU(DF(), gradient.get() + oy * s.out_w + ox));
+    });
+  });
 }
 
 template <class T>
-void AvgBackwardPlanes(const PoolShape& s, const T* dy, T* dx, int64_t begin, int64_t end) {
-  const int64_t in_size = s.height * s.width, out_size = s.out_height() * s.out_width();
-  const int64_t row_size = RoundUp(s.out_width());
-  PhasedPlane out(s, 0);
+void AvgBackwardPlanes(const Pool& s, const T* dy, T* dx, int64_t begin, int64_t end) {
   const VF count = hn::Set(DF(), static_cast<float>(s.kernel_h * s.kernel_w));
-  const auto gradient = hwy::AllocateAligned<float>(out_size);
-  const auto result = hwy::AllocateAligned<float>(in_size);
-  const auto share = hwy::AllocateAligned<float>(row_size);
-  std::fill_n(share.get(), row_size, 0.0f);
-  for (int64_t plane = begin; plane < end; ++plane) {
-    const float* dy_plane = AsF32(dy + plane * out_size, out_size, gradient.get());
-    out.Clear();
-    for (int64_t oy = 0; oy < s.out_height(); ++oy) {
-      CopyRow(dy_plane + oy * s.out_width(), s.out_width(), share.get());
-      for (int64_t ox = 0; ox < row_size; ox += LanesOf()) {
-        hn::StoreU(hn::Div(hn::LoadU(DF(), share.get() + ox), count), DF(), share.get() + ox);
-      }
-      AddTaps(s, out, oy,
-              [&](int64_t, int64_t, int64_t ox) HWY_ATTR { return hn::LoadU(DF(), share.get() + ox); });
-    }
-    out.Merge(result.get());
-    ConvertAll(result.get(), in_size, dx + plane * in_size);
-  }
+  const auto share = hwy::AllocateAligned<float>(s.row_size);
+  std::fill_n(share.get(), s.row_size, 0.0f);
+  BackwardPlanes(s, dx, begin, end, [&](int64_t plane, int64_t oy, PhasedPlane& out) HWY_ATTR {
+    const T* row = dy + plane * s.out_size() + oy * s.out_w;
+    ForVectors(s.out_w, [&](auto vector, int64_t ox) HWY_ATTR {
+      vector.store(hn::Div(vector.load(row + ox), count), share.get() + ox);
+    });
+    AddTaps(s, out, oy,
+            [&](int64_t, int64_t, int64_t ox) HWY_ATTR { return hn::LoadU(DF(), share.get() + ox); });
+  });
 }
 
 void MaxForward(const PoolShape& s, Dtype dtype, const void* x, void* y, int64_t begin, int64_t end) {
   VisitKernelFormat(dtype, [&]<class T>() HWY_ATTR {
-    ForwardPlanes(s, -std::numeric_limits<float>::infinity(), static_cast<const T*>(x), static_cast<T*>(y),
-                  begin, end, MaxRow);
+    ForwardPlanes(Pool(s), -std::numeric_limits<float>::infinity(), static_cast<const T*>(x),
+                  static_cast<T*>(y), begin, end, MaxRow);
   });
 }
 
 void MaxBackward(const PoolShape& s, Dtype dtype, const void* x, const void* dy, void* dx, int64_t begin,
                  int64_t end) {
   VisitKernelFormat(dtype, [&]<class T>() HWY_ATTR {
-    MaxBackwardPlanes(s, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx), begin,
-                      end);
+    MaxBackwardPlanes(Pool(s), static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx),
+                      begin, end);
   });
 }
 
 void AvgForward(const PoolShape& s, Dtype dtype, const void* x, void* y, int64_t begin, int64_t end) {
   VisitKernelFormat(dtype, [&]<class T>() HWY_ATTR {
-    ForwardPlanes(s, 0.0f, static_cast<const T*>(x), static_cast<T*>(y), begin, end, SumRow);
+    ForwardPlanes(Pool(s), 0.0f, static_cast<const T*>(x), static_cast<T*>(y), begin, end, SumRow);
   });
 }
 
 void AvgBackward(const PoolShape& s, Dtype dtype, const void* dy, void* dx, int64_t begin, int64_t end) {
   VisitKernelFormat(dtype, [&]<class T>() HWY_ATTR {
-    AvgBackwardPlanes(s, static_cast<const T*>(dy), static_cast<T*>(dx), begin, end);
+    AvgBackwardPlanes(Pool(s), static_cast<const T*>(dy), static_cast<T*>(dx), begin, end);
   });
 }
 
