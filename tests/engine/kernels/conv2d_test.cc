@@ -199,6 +199,17 @@ TEST_CASE("conv2d: a padding tap takes part, so an infinite weight makes NaN at 
   CHECK(std::isinf(r.dx.at(4)));
 }
 
+TEST_CASE("conv2d: a padding tap is +0, so a sum that underflowed to -0 becomes +0") {
+  Case c{{1, 1, 1, 1, 1, 1, 2, 1, 1, 0, 1}};
+  Arrays a(c);
+  a.x.set(0, -1e-30);
+  a.w.set(0, 1e-30);
+  a.w.set(1, 1);
+  const Results r = run(c, a);
+  CHECK(r.y.at(1) == 0);
+  CHECK_FALSE(std::signbit(r.y.at(1)));
+}
+
 TEST_CASE("conv2d: an f16 accumulator rounds every step") {
   for (Fill fill : {Fill::kReals, Fill::kSpecials}) {
     for (int shape : {0, 1, 9, 10}) {
