@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/base/error.h"
 #include "engine/numerics/ulp.h"
 #include "harness/growth.h"
+#include "harness/perturbation.h"
 #include "harness/report/html.h"
 #include "harness/run.h"
 
@@ -29,6 +31,10 @@ std::string grouped(const std::string& hex) {
   return text;
 }
 
+std::string ulp_text(int64_t ulp) {
+  return ulp == std::numeric_limits<int64_t>::max() ? "not a number on one side" : fmt::format("{} ulp", ulp);
+}
+
 std::string element_table(const Cell& cell) {
   const Difference& d = *cell.verdict.first;
   const Dtype format = dtype_from_name(d.format);
@@ -42,14 +48,16 @@ std::string element_table(const Cell& cell) {
   std::string html =
       "<div class=\"scroll\"><table class=\"element\"><tr><th>run</th><th>value</th><th>hexadecimal</th>"
       "<th>sign, exponent, fraction</th></tr>";
-  html += row("baseline", d.a, d.bits_a, a, b) + row(cell.perturbation, d.b, d.bits_b, b, a);
+  html += row("a, baseline", d.a, d.bits_a, a, b) + row("b, " + cell.perturbation, d.b, d.bits_b, b, a);
   if (d.exact) {
-    html += fmt::format("<tr><th>exact</th><td>{}</td><td colspan=\"2\">nearer: {}</td></tr>", *d.exact,
-                        d.nearer == "a"   ? "baseline"
-                        : d.nearer == "b" ? escaped(cell.perturbation)
-                                          : "both equally");
+    html += fmt::format("<tr><th>exact</th><td>{}</td><td colspan=\"2\">{}</td></tr>", *d.exact,
+                        d.nearer == "a"   ? "a is nearer"
+                        : d.nearer == "b" ? "b is nearer"
+                                          : "both are equally near");
   }
-  return html + "</table></div>";
+  return html +
+         fmt::format("<tr><th>distance</th><td>{:.3g}</td><td colspan=\"2\">{}</td></tr></table></div>",
+                     std::fabs(d.a - d.b), ulp_text(d.ulp));
 }
 
 // The ops of the model in forward order, the parted one marked.
@@ -82,8 +90,11 @@ std::string growth_map(const std::vector<GrowthPoint>& points, const Verdict& ve
     }
   }
   if (steps.empty()) return "";
-  constexpr int kLeft = 110, kWidth = 44, kHeight = 20;
-  const int width = kLeft + kWidth * static_cast<int>(steps.size()) + 4;
+  constexpr int kWidth = 44, kHeight = 20;
+  size_t longest = 0;
+  for (const std::string& parameter : parameters) longest = std::max(longest, parameter.size());
+  const int left = 14 + 7 * static_cast<int>(longest);
+  const int width = left + kWidth * static_cast<int>(steps.size()) + 4;
   const int height = kHeight * static_cast<int>(parameters.size() + 1) + 4;
   std::string svg = fmt::format(
       "<div class=\"scroll\"><svg class=\"growth\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
@@ -97,39 +108,52 @@ std::string growth_map(const std::vector<GrowthPoint>& points, const Verdict& ve
     const auto row = std::find(parameters.begin(), parameters.end(), p.parameter) - parameters.begin();
     svg += fmt::format(
         "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{}, step {}: {:.3g} of "
-        "its largest weight, {} ulp at most</title></rect>",
-        kLeft + kWidth * column, kHeight * row, kWidth - 1, kHeight - 1, cell_colour(p.relative),
-        escaped(p.parameter), p.step, p.relative, p.ulps);
+        "its largest weight, {}</title></rect>",
+        left + kWidth * column, kHeight * row, kWidth - 1, kHeight - 1, cell_colour(p.relative),
+        escaped(p.parameter), p.step, p.relative, ulp_text(p.ulps));
     rows[static_cast<size_t>(row) + 1].push_back(fmt::format("{:.2g}", p.relative));
   }
   for (size_t i = 0; i < parameters.size(); ++i) {
     svg += fmt::format("<text x=\"0\" y=\"{}\">{}</text>", kHeight * static_cast<int>(i) + 14,
                        escaped(parameters[i]));
   }
+  svg += fmt::format("<text x=\"0\" y=\"{}\">step</text>", height - 6);
   for (size_t i = 0; i < steps.size(); ++i) {
     svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                       kLeft + kWidth * static_cast<int>(i) + kWidth / 2, height - 6, steps[i]);
+                       left + kWidth * static_cast<int>(i) + kWidth / 2, height - 6, steps[i]);
   }
   if (verdict.schedule) {
     const auto after = std::upper_bound(steps.begin(), steps.end(), verdict.schedule->step) - steps.begin();
     svg +=
-        fmt::format("<line x1=\"{0}\" x2=\"{0}\" y1=\"0\" y2=\"{1}\"/>", kLeft + kWidth * after, height - 18);
+        fmt::format("<line x1=\"{0}\" x2=\"{0}\" y1=\"0\" y2=\"{1}\"/>", left + kWidth * after, height - 18);
   }
   return svg + "</svg></div>" +
          details("The same as numbers (largest difference over the largest weight)", table(rows));
+}
+
+// Key to the heat map's colours.
+std::string shades() {
+  std::string html = "<p class=\"shades\">";
+  for (const double relative : {0.0, 1e-9, 1e-7, 1e-5, 1e-3, 1e-1}) {
+    html += fmt::format("<i style=\"background:{}\"></i>{:g}", cell_colour(relative), relative);
+  }
+  return html + "</p>";
+}
+
+std::string remedy(const std::string& perturbation) {
+  const auto& registry = Registry<Perturbation>::instance();
+  if (!registry.contains(perturbation) || registry.find(perturbation).remedy.empty()) return "";
+  return fmt::format("<p>What keeps the bits: {}.</p>", escaped(registry.find(perturbation).remedy));
 }
 
 std::string parted_detail(const ReportData& data, const Cell& cell) {
   const Verdict& v = cell.verdict;
   const std::string folder = data.sweep.folder + "/";
   std::string html;
-  if (v.first) {
+  if (v.first && v.first->elements > 0) {  // none: the op ran on one side only
     const Difference& d = *v.first;
-    html += fmt::format(
-        "<p>Element {} of {} {}; {} of {} elements differ, the largest by {} ulp ({:.3g}); this one by "
-        "{} ulp.</p>",
-        to_string(d.index), escaped(d.format), escaped(d.shape), d.differing, d.elements, d.largest_ulp,
-        d.largest, d.ulp);
+    html += fmt::format("<h4>The first element that differs: {} of {}, {} {}</h4>", to_string(d.index),
+                        escaped(d.place), escaped(d.format), escaped(d.shape));
     html += element_table(cell);
   }
   const Ledger a = Ledger::open(folder + cell.baseline_folder + "/" + kLedgerFile);
@@ -145,24 +169,38 @@ std::string parted_detail(const ReportData& data, const Cell& cell) {
   }
   const std::string map = growth_map(growth(a, b), v);
   if (!map.empty()) {
-    html +=
-        "<h4>How the difference grows</h4><p>Layers by steps; from pale (a billionth of the layer's largest "
-        "weight) "
-        "to dark (as large as it)";
-    html += v.schedule ? "; the line is where the loss scales part.</p>" : ".</p>";
-    html += map;
+    html += fmt::format(
+        "<h4>How the difference grows</h4><p>Largest difference in a layer over its largest weight, before "
+        "each of these steps{}.</p>{}{}",
+        v.schedule ? "; the line is where the loss scales part" : "", shades(), map);
   }
   return html +
          fmt::format(
-             "<p>After the run: loss {:.4g} and {:.4g}, test accuracy {:.4f} and {:.4f}, largest weight "
-             "difference {:.3g}.</p>",
-             v.final_loss_a, v.final_loss_b, v.accuracy_a, v.accuracy_b, v.largest_weight_difference);
+             "<p>After the run: loss {:.4g} and {:.4g} nats, test accuracy {:.2f} % and {:.2f} %, largest "
+             "difference of a weight {:.3g}.</p>",
+             v.final_loss_a, v.final_loss_b, 100 * v.accuracy_a, 100 * v.accuracy_b,
+             v.largest_weight_difference) +
+         remedy(cell.perturbation);
+}
+
+// What each seed says, where there are several; the detail is that of the worst.
+std::string seeds_table(const SweepResult& sweep, const Cell& cell) {
+  if (sweep.seeds.size() < 2) return "";
+  std::vector<std::vector<std::string>> rows = {{"seed", "verdict"}};
+  for (const Cell& other : sweep.cells) {
+    if (other.recipe != cell.recipe || other.perturbation != cell.perturbation) continue;
+    rows.push_back(
+        {std::to_string(other.seed), fmt::format("{} {}{}", mark(standing(other)), cell_text(other),
+                                                 other.seed == cell.seed ? ", told here" : "")});
+  }
+  return table(rows);
 }
 
 std::string cell_detail(const ReportData& data, const Cell& cell) {
   std::string html = fmt::format("<article id=\"{}\"><h3>{} {} under {}</h3>",
                                  cell_anchor(data.sweep, cell.recipe, cell.perturbation),
                                  mark(standing(cell)), escaped(cell.recipe), escaped(cell.perturbation));
+  html += seeds_table(data.sweep, cell);
   if (!cell.failure.empty()) return html + fmt::format("<p>{}</p></article>", escaped(cell.failure));
   html += fmt::format("<p class=\"sentence\">{}</p>", escaped(cell.verdict.sentence));
   if (parted(cell)) html += parted_detail(data, cell);

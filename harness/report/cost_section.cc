@@ -16,10 +16,9 @@ double noise(const Ledger& ledger) {
   return (times[3 * times.size() / 4] - times[times.size() / 4]) / times[times.size() / 2];
 }
 
-// A time with as many digits as the noise leaves meaning to.
-std::string rounded_ms(double us, double noise) {
-  const double ms = us / 1000;
-  return noise > 0.05 ? fmt::format("{:.2g} ms", ms) : fmt::format("{:.3g} ms", ms);
+// A number with as many digits as the noise leaves meaning to.
+std::string rounded(double value, double noise) {
+  return noise > 0.05 ? fmt::format("{:.2g}", value) : fmt::format("{:.3g}", value);
 }
 
 }  // namespace
@@ -31,12 +30,12 @@ std::string cost_section(const ReportData& data) {
     const auto result = ledger.result();
     if (!result) continue;
     const double spread = noise(ledger);
-    std::vector<std::string> row = {recipe, rounded_ms(result->step_time_us, spread),
+    std::vector<std::string> row = {recipe, rounded(result->step_time_us / 1000, spread) + " ms",
                                     fmt::format("± {:.0f} %", 50 * spread)};
     for (const std::string& p : data.sweep.perturbations) {
       const Cell* cell = worst(data.sweep, recipe, p);
       row.push_back(cell && cell->step_time_us > 0
-                        ? fmt::format("{:.2f}x", cell->step_time_us / result->step_time_us)
+                        ? rounded(cell->step_time_us / result->step_time_us, spread) + " ×"
                         : "-");
     }
     rows.push_back(row);
@@ -45,7 +44,9 @@ std::string cost_section(const ReportData& data) {
          "this sweep "
          "while the other jobs ran; spread is half the distance of the quartiles. The columns after it give "
          "a perturbed "
-         "run's step time over the baseline's: below 1 is what giving up the fixed setting would buy.</p>" +
+         "run's step time over the baseline's: below 1 is what giving up the fixed setting would buy. A "
+         "column "
+         "that changes nothing which costs time, such as repeat, shows how far the noise goes.</p>" +
          table(rows) + "</section>";
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "harness/perturbation.h"
 #include "harness/report/html.h"
 
 namespace faultline::harness {
@@ -40,6 +41,17 @@ std::string matrix_cell(const SweepResult& sweep, const std::string& recipe,
                      escaped(cell_text(*cell)), seeds_text(sweep, *cell));
 }
 
+// What each column changes, for readers who have not read the manual.
+std::string meanings(const SweepResult& sweep) {
+  const auto& registry = Registry<Perturbation>::instance();
+  std::string html = "<dl>";
+  for (const std::string& name : sweep.perturbations) {
+    if (!registry.contains(name)) continue;
+    html += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(registry.find(name).meaning));
+  }
+  return html + "</dl>";
+}
+
 }  // namespace
 
 std::string matrix_section(const ReportData& data) {
@@ -57,10 +69,11 @@ std::string matrix_section(const ReportData& data) {
   html +=
       "</table></div><p class=\"legend\"><span class=\"bitwise\">✓ every bit equal</span> "
       "<span class=\"parts\">~ bits part; loss scale, skipped steps and accuracy agree</span> "
-      "<span class=\"breaks\">✗ the loss scale, a skipped step or the accuracy parts too</span></p>";
-  return html +
-         "<p>A cell names the first step and the first op whose inputs were equal and whose output was not. "
-         "It leads to its detail.</p></section>";
+      "<span class=\"breaks\">✗ the loss scale, a skipped step or the accuracy parts too</span> <span "
+      "class=\"failed\">! no verdict</span></p>"
+      "<p>A cell names the first step and the first op whose inputs were equal and whose output was not; "
+      "it leads to its detail. Each column trains every recipe once more with one thing changed:</p>";
+  return html + meanings(sweep) + "</section>";
 }
 
 }  // namespace faultline::harness

@@ -58,7 +58,8 @@ std::string report_html(const SweepResult& sweep) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Faultline "
       "report</title>";
   html += "<link rel=\"icon\" href=\"data:,\">";
-  html += fmt::format("<style>{}</style></head><body><main>", asset("report.css"));
+  html +=
+      fmt::format("<style>{}\n{}</style></head><body><main>", asset("dygraph.min.css"), asset("report.css"));
   html +=
       fmt::format("<header><p class=\"brand\">Faultline</p><h1>{}</h1><p class=\"setting\">{}</p></header>",
                   escaped(answer(sweep)), escaped(setting_line(data)));

@@ -72,12 +72,29 @@ std::string underflow_table(const ReportData& data) {
                  table(rows));
 }
 
+// "f16 skipped 2 of 200 steps: 3, 7." for each recipe that skipped; the first ten by number.
+std::string skips(const ReportData& data) {
+  std::string html;
+  for (const auto& [recipe, ledger] : data.baselines) {
+    std::string listed;
+    int64_t count = 0;
+    for (const StepRecord& step : ledger.steps()) {
+      if (!step.skipped) continue;
+      if (++count <= 10) listed += fmt::format("{}{}", count == 1 ? "" : ", ", step.step);
+    }
+    if (count == 0) continue;
+    html += fmt::format("<p>{} skipped {} of {} steps: {}{}.</p>", escaped(recipe), count, ledger.size(),
+                        listed, count > 10 ? ", ..." : "");
+  }
+  return html;
+}
+
 struct Plot {
   const char *id, *title, *unit;
 };
 constexpr Plot kPlots[] = {{"loss", "Training loss", "nats"},
-                           {"scale", "Loss scale", "log2"},
-                           {"lr", "Learning rate used", "per step"},
+                           {"scale", "Loss scale", "log2; ▲ skipped step"},
+                           {"lr", "Learning rate used", "dashed: expected where it differs"},
                            {"lost", "Gradient values lost to underflow", "% of the non-zero values"}};
 
 }  // namespace
@@ -92,8 +109,8 @@ Json schedules_json(const ReportData& data) {
 
 std::string schedules_section(const ReportData& data) {
   std::string html =
-      "<section><h2>Schedules</h2><p>One line a recipe (unperturbed runs); a triangle marks a skipped "
-      "step. Drag to zoom, double-click to see all.</p><p class=\"keys\">";
+      "<section><h2>Schedules</h2><p>One line a recipe (unperturbed runs), over training steps. "
+      "Drag to zoom, double-click to see all.</p><p class=\"keys\">";
   for (size_t i = 0; i < data.baselines.size(); ++i) {
     html += fmt::format("<span><i style=\"background:{}\"></i>{}</span> ", line_colour(i),
                         escaped(data.baselines[i].first));
@@ -114,7 +131,7 @@ std::string schedules_section(const ReportData& data) {
       break;
     }
   }
-  return html + underflow_table(data) + "</section>";
+  return html + skips(data) + underflow_table(data) + "</section>";
 }
 
 }  // namespace faultline::harness

@@ -230,6 +230,8 @@ TEST_CASE("report: every cell of the matrix leads to its detail") {
   const auto text = seen().at("text").get<std::string>();
   CHECK_THAT(text, Catch::Contains("no space left on <device>"));
   CHECK_THAT(text, Catch::Contains("order of <additions>"));
+  CHECK_THAT(text, Catch::Contains("added in an order drawn from the seed"));  // what shuffled means
+  CHECK_THAT(text, Catch::Contains("plain skipped 2 of 12 steps: 3, 7."));
   CHECK_THAT(text, Catch::Contains("0 01111 0000000001"));
 }
 
@@ -257,6 +259,17 @@ TEST_CASE("report: the page needs nothing from elsewhere and says nothing on the
 TEST_CASE("report: the page is not wider than its window") {
   CHECK(seen().at("page_widths").at("1280") <= 1280);
   CHECK(seen().at("page_widths").at("400") <= 400);
+}
+
+TEST_CASE("report: an op that ran in one run only has no element to show") {
+  SweepResult sweep = example().sweep;
+  for (Cell& cell : sweep.cells) {
+    if (!cell.verdict.first) continue;
+    Difference none;
+    none.place = "relu";
+    cell.verdict.first = none;
+  }
+  CHECK_THAT(report_html(sweep), Catch::Contains("step 0, relu") && !Catch::Contains("class=\"element\""));
 }
 
 TEST_CASE("report: a sweep without a finished cell has a page") {

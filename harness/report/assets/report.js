@@ -28,11 +28,16 @@
       return;
     }
     const labels = ["step"].concat(all.map((s) => s.recipe), extra.map((s) => s.recipe + " expected"));
+    const dashed = {};
+    extra.forEach((s) => { dashed[s.recipe + " expected"] = { strokePattern: [6, 4], drawPoints: true }; });
     const options = {
       labels: labels, colors: all.concat(extra).map((s) => s.colour), strokeWidth: 1.5, animatedZooms: false,
       connectSeparatedPoints: key === "lost", drawPoints: key === "lost", pointSize: 2,
-      axes: { y: { axisLabelWidth: 64 } }, labelsKMB: false, legend: "onmouseover", digitsAfterDecimal: 6,
-      drawCallback: share,
+      stepPlot: key === "scale", series: dashed, legend: "onmouseover", drawCallback: share,
+      axes: {
+        x: { valueFormatter: (step) => "step " + step },
+        y: { axisLabelWidth: 64, valueFormatter: (value) => String(Number(value.toPrecision(6))) },
+      },
     };
     plots[key] = new Dygraph(element, data, options);
     if (key === "scale") markSkips(plots[key]);
@@ -56,6 +61,11 @@
     }
     sharing = false;
   }
+
+  // Paper is narrower than most windows, and a canvas drawn anew while printing stays blank.
+  const zoom = (factor) => document.querySelectorAll(".plot").forEach((e) => { e.style.zoom = factor(e); });
+  window.addEventListener("beforeprint", () => zoom((e) => Math.min(1, 640 / e.clientWidth)));
+  window.addEventListener("afterprint", () => zoom(() => ""));
 
   ["loss", "scale", "lr", "lost"].forEach(draw);
   window.faultline = { plots: plots };
