@@ -119,7 +119,7 @@ struct LedgerWriter::Parts {
   }
 
   int64_t layout_of(const std::vector<Entry>& entries) {
-    const bool same = last_entries.size() == entries.size() &&
+    const bool same = last_layout != 0 && last_entries.size() == entries.size() &&
                       std::equal(entries.begin(), entries.end(), last_entries.begin(),
                                  [](const Entry& a, const std::string& name) { return a.name == name; });
     if (same) return last_layout;
