@@ -12,9 +12,10 @@ namespace {
 
 // The table. A format is added here and in visit().
 constexpr DtypeInfo kTable[] = {
-    {Dtype::kF16, "f16", 2, 5, 10, true},    {Dtype::kBf16, "bf16", 2, 8, 7, true},
-    {Dtype::kTf32, "tf32", 4, 8, 10, false}, {Dtype::kF32, "f32", 4, 8, 23, true},
-    {Dtype::kF64, "f64", 8, 11, 52, true},   {Dtype::kI32, "i32", 4, 0, 0, true},
+    {Dtype::kF16, "f16", 2, 5, 10, true},          {Dtype::kBf16, "bf16", 2, 8, 7, true},
+    {Dtype::kTf32, "tf32", 4, 8, 10, false},       {Dtype::kF32, "f32", 4, 8, 23, true},
+    {Dtype::kF64, "f64", 8, 11, 52, true},         {Dtype::kI32, "i32", 4, 0, 0, true},
+    {Dtype::kE4m3, "e4m3", 1, 4, 3, false, false}, {Dtype::kE5m2, "e5m2", 1, 5, 2, false},
 };
 
 }  // namespace
@@ -45,6 +46,13 @@ Dtype widest(Dtype a, Dtype b) {
   return row->dtype;  // The table lists formats from the narrowest to f64.
 }
 
+double largest_finite(Dtype dtype) {
+  const DtypeInfo& format = info(dtype);
+  const int bias = 1 - smallest_exponent(dtype);
+  if (!format.infinite) return std::ldexp(2 - std::ldexp(2.0, -format.fraction_bits), bias + 1);
+  return std::ldexp(2 - std::ldexp(1.0, -format.fraction_bits), bias);
+}
+
 float to_f32(F16 value) {
   const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
   const uint32_t exponent = value.bits >> 10 & 31, fraction = value.bits & 0x3ff;
@@ -73,9 +81,26 @@ F16 f16_from_f32(float value) {
   return {static_cast<uint16_t>(sign | result)};
 }
 
+// The exponent field of f16 is one bit longer and its bias larger by 8.
+float to_f32(E4m3 value) {
+  const uint32_t sign = uint32_t{value.bits & 0x80u} << 24, magnitude = value.bits & 0x7fu;
+  if (magnitude == 0x7f) return std::bit_cast<float>(sign | 0x7fc00000u);
+  const float unsigned_value = to_f32(F16{static_cast<uint16_t>(magnitude << 7)}) * 256;
+  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(unsigned_value));
+}
+
 // round_to rounds once; what follows is exact.
 F16 f16_from_f64(double value) { return f16_from_f32(static_cast<float>(round_to(value, Dtype::kF16))); }
 Bf16 bf16_from_f64(double value) { return bf16_from_f32(static_cast<float>(round_to(value, Dtype::kBf16))); }
+E4m3 e4m3_from_f64(double value) {
+  const double rounded = round_to(value, Dtype::kE4m3);
+  const uint8_t sign = std::signbit(value) ? 0x80 : 0;
+  if (std::isnan(rounded)) return {static_cast<uint8_t>(sign | 0x7f)};
+  return {static_cast<uint8_t>(sign | f16_from_f64(std::fabs(rounded) / 256).bits >> 7)};
+}
+E5m2 e5m2_from_f64(double value) {
+  return {static_cast<uint8_t>(f16_from_f64(round_to(value, Dtype::kE5m2)).bits >> 8)};
+}
 
 Bf16 bf16_from_f32(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
@@ -114,17 +139,17 @@ const char* name(Tf32Rounding rounding) {
 
 double round_to(double value, Dtype dtype) {
   const DtypeInfo& format = info(dtype);
-  if (!is_float(dtype) || dtype == Dtype::kF64 || !std::isfinite(value)) return value;
-  const int bias = (1 << (format.exponent_bits - 1)) - 1;
+  if (!is_float(dtype) || dtype == Dtype::kF64 || std::isnan(value)) return value;
   const int field = static_cast<int>(std::bit_cast<uint64_t>(value) >> 52 & 0x7ff);
-  const int exponent = std::max(field - 1023, 1 - bias);
-  const double infinity = std::numeric_limits<double>::infinity();
-  if (exponent > bias) return std::copysign(infinity, value);
+  const int exponent = std::max(field - 1023, smallest_exponent(dtype));
+  const double beyond = format.infinite ? std::numeric_limits<double>::infinity() : std::nan("");
+  const double limit = largest_finite(dtype);
+  if (std::fabs(value) > 2 * limit) return std::copysign(beyond, value);
   // Beside 2^52 units in the format's last place an f64 has no room for a fraction of one.
   const int shift = exponent - format.fraction_bits + 52;
   const double large = std::bit_cast<double>(static_cast<uint64_t>(shift + 1023) << 52);
   const double magnitude = std::fabs(value) + large - large;
-  return std::copysign(magnitude >= std::ldexp(1.0, bias + 1) ? infinity : magnitude, value);
+  return std::copysign(magnitude > limit ? beyond : magnitude, value);
 }
 
 }  // namespace faultline

@@ -31,7 +31,7 @@ double stored_value(uint64_t bits) {
   else if constexpr (sizeof(T) == 4)
     return std::bit_cast<T>(static_cast<uint32_t>(bits));
   else
-    return widen(T{static_cast<uint16_t>(bits)});
+    return widen(T{static_cast<decltype(T::bits)>(bits)});
 }
 
 // The values of a format in order, -0 and +0 at 0, the next one at 1.

@@ -26,6 +26,16 @@ struct Pattern<Bf16> {
   static constexpr Bits kInfinity = 0x7f80, kNan = 0x7fc0;
 };
 template <>
+struct Pattern<E4m3> {
+  using Bits = uint8_t;
+  static constexpr Bits kInfinity = 0x7e, kNan = 0x7f;  // no infinity: the largest value
+};
+template <>
+struct Pattern<E5m2> {
+  using Bits = uint8_t;
+  static constexpr Bits kInfinity = 0x7c, kNan = 0x7e;
+};
+template <>
 struct Pattern<float> {
   using Bits = uint32_t;
   static constexpr Bits kInfinity = 0x7f800000, kNan = 0x7fc00000;

@@ -93,6 +93,57 @@ TEST_CASE("dtype: f32 and f64 round to f16 and bf16 correctly at and beside ever
   }
 }
 
+// The value of a positive fp8 pattern by its fields alone.
+double fp8_value(int pattern, int fraction_bits) {
+  const int bias = (1 << (6 - fraction_bits)) - 1;
+  const int exponent = pattern >> fraction_bits, fraction = pattern & ((1 << fraction_bits) - 1);
+  if (exponent == 0) return std::ldexp(fraction, 1 - bias - fraction_bits);
+  return std::ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
+}
+
+TEST_CASE("dtype: all 256 patterns of e4m3 and e5m2 widen to their value and come back") {
+  for (int pattern = 0; pattern < 256; ++pattern) {
+    const uint8_t bits = static_cast<uint8_t>(pattern);
+    const int magnitude = pattern & 0x7f;
+    CAPTURE(pattern);
+    const float e4m3 = to_f32(E4m3{bits}), e5m2 = to_f32(E5m2{bits});
+    CHECK(std::signbit(e4m3) == (pattern >= 128));
+    CHECK(std::signbit(e5m2) == (pattern >= 128));
+    CHECK(std::isnan(e4m3) == (magnitude == 0x7f));
+    CHECK(std::isinf(e5m2) == (magnitude == 0x7c));
+    CHECK(std::isnan(e5m2) == (magnitude > 0x7c));
+    if (magnitude < 0x7f) CHECK(std::fabs(e4m3) == fp8_value(magnitude, 3));
+    if (magnitude < 0x7c) CHECK(std::fabs(e5m2) == fp8_value(magnitude, 2));
+    CHECK(e4m3_from_f64(e4m3).bits == bits);
+    CHECK(e5m2_from_f64(e5m2).bits == (magnitude > 0x7c ? bits | 2 : bits));
+  }
+}
+
+TEST_CASE("dtype: f64 rounds to e4m3 and e5m2 correctly at and beside every value and midpoint") {
+  const auto check = [](int fraction_bits, int last, auto encode) {
+    for (int below = 0; below < last; ++below) {
+      const double low = fp8_value(below, fraction_bits), high = fp8_value(below + 1, fraction_bits);
+      const double middle = (low + high) / 2;
+      const int even = below % 2 == 0 ? below : below + 1;
+      CAPTURE(fraction_bits, below);
+      CHECK(encode(low).bits == below);
+      CHECK(encode(std::nextafter(low, high)).bits == below);
+      CHECK(encode(std::nextafter(middle, low)).bits == below);
+      CHECK(encode(middle).bits == even);
+      CHECK(encode(std::nextafter(middle, high)).bits == below + 1);
+      CHECK(encode(-std::nextafter(high, low)).bits == (below + 1 | 0x80));
+    }
+  };
+  // The pattern after the largest value is e4m3's NaN and e5m2's infinity.
+  check(3, 0x7f, [](double x) { return e4m3_from_f64(x); });
+  check(2, 0x7c, [](double x) { return e5m2_from_f64(x); });
+  CHECK(largest_finite(Dtype::kE4m3) == 448);
+  CHECK(largest_finite(Dtype::kE5m2) == 57344);
+  CHECK(largest_finite(Dtype::kF16) == 65504);
+  CHECK(e4m3_from_f64(-HUGE_VAL).bits == 0xff);
+  CHECK(e4m3_from_f64(1e300).bits == 0x7f);
+}
+
 TEST_CASE("dtype: values beyond the largest become infinity, of both signs") {
   CHECK(f16_from_f32(65519.996f).bits == 0x7bff);
   CHECK(f16_from_f32(65520.0f).bits == 0x7c00);
