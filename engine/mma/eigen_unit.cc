@@ -22,8 +22,11 @@ const Registered<Unit> kEigen{
     "eigen",
     {"Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
          "'s own product: stands for a library",
-     {Dtype::kF16, Dtype::kBf16, Dtype::kTf32, Dtype::kF32},
-     {Dtype::kF32},
+     {{Dtype::kF16, Dtype::kF32},
+      {Dtype::kBf16, Dtype::kF32},
+      {Dtype::kTf32, Dtype::kF32},
+      {Dtype::kF32, Dtype::kF32}},
+     "Eigen's own order of multiply-adds",
      eigen_product}};
 
 }  // namespace

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "engine/base/registry.h"
 #include "engine/mma/arithmetic.h"
+#include "engine/mma/fused_dot.h"
 
 namespace faultline {
 
@@ -20,22 +22,43 @@ struct UnitProduct {
   Dtype accumulate;
 };
 
+// What a unit multiplies, and the format of its sums.
+struct UnitFormat {
+  Dtype input, accumulate;
+  bool operator==(const UnitFormat&) const = default;
+};
+
+// One output element: c plus the products of k pairs of operands.
+using UnitDot = std::function<float(UnitFormat, const float* a, const float* b, int64_t k, float c)>;
+
 // A row of the table of matrix units (numerics.md 3).
 struct Unit {
   static constexpr const char* kKind = "unit";
+
   std::string description;
-  std::vector<Dtype> inputs;
-  std::vector<Dtype> accumulators;
-  void (*product)(const UnitProduct&);
+  std::vector<UnitFormat> formats;
+  std::string order;  // how it adds, in a phrase; where there are rules, they say it
+  std::function<void(const UnitProduct&)> product;
+  UnitDot dot = {};                  // the plain model; empty where nobody can say what the unit does
+  std::vector<StepRule> rules = {};  // of each format, if the unit is a chain of fused steps
 };
+
+// The product by the plain model, element by element.
+void product_of_dots(const UnitProduct& product, const UnitDot& dot);
+
+// Returns the rule of one format among a unit's rules, or nullptr.
+const StepRule* step_rule(const std::vector<StepRule>& rules, UnitFormat format);
+
+// Returns how the unit adds, in a phrase: "steps of 16 products, 25 bits kept below the largest exponent,
+// ...".
+std::string order_phrase(const Unit& unit, UnitFormat format);
 
 // The format that a unit sees for a product of `stored` operands: tf32 where f32 operands are rounded to it.
 Dtype unit_input(const Arithmetic& arithmetic, Dtype stored);
 
 // Returns the unit that `arithmetic` names.
 // Throws: kNotFound if there is none of that name, kDtype if it does not take operands of format `input` or
-// does
-//         not accumulate in the format asked for, kArgument if split_k < 1; each with what exists.
+// does not accumulate them in the format asked for, kArgument if split_k < 1; each with what exists.
 const Unit& check_unit(const Arithmetic& arithmetic, Dtype input, const std::string& op_name);
 
 }  // namespace faultline

@@ -24,18 +24,66 @@ std::string refusal(const Arithmetic& arithmetic, Dtype input) {
 TEST_CASE("unit: refusals say what exists") {
   Arithmetic arithmetic;
   CHECK(refusal(arithmetic, Dtype::kF16) == "");
+  CHECK(
+      refusal(arithmetic, Dtype::kF64) ==
+      "matmul: unit fma has no product f64 -> f32 (it has f16 -> f32, bf16 -> f32, tf32 -> f32, f32 -> f32, "
+      "f16 -> f16)");
   arithmetic.unit = "eigne";
-  CHECK(refusal(arithmetic, Dtype::kF32) == "matmul: unknown unit 'eigne' (known: eigen, fma)");
-  arithmetic.unit = "eigen";
-  CHECK(refusal(arithmetic, Dtype::kF64) ==
-        "matmul: unit eigen does not take f64 operands (it takes f16, bf16, tf32, f32)");
+  CHECK_THAT(refusal(arithmetic, Dtype::kF32),
+             Catch::StartsWith("matmul: unknown unit 'eigne', did you mean 'eigen'? (known: a100, ") &&
+                 Catch::Contains(", h100, h100:mma, ") && Catch::EndsWith(", v100)"));
+  arithmetic.unit = "v100";
+  CHECK(refusal(arithmetic, Dtype::kF16) == "");
+  CHECK(refusal(arithmetic, Dtype::kBf16) ==
+        "matmul: unit v100 has no product bf16 -> f32 (it has f16 -> f32, f16 -> f16)");
+  CHECK_THAT(refusal(arithmetic, Dtype::kF32), Catch::Contains("no product f32 -> f32"));
   arithmetic.accumulate = Dtype::kF16;
-  CHECK(refusal(arithmetic, Dtype::kF16) == "matmul: unit eigen does not accumulate in f16 (it has f32)");
+  CHECK(refusal(arithmetic, Dtype::kF16) == "");
+  arithmetic.unit = "a100";
+  CHECK(refusal(arithmetic, Dtype::kBf16) ==
+        "matmul: unit a100 has no product bf16 -> f16 (it has f16 -> f32, f16 -> f16, bf16 -> f32, tf32 -> "
+        "f32)");
+  arithmetic.unit = "eigen";
+  CHECK_THAT(refusal(arithmetic, Dtype::kF16), Catch::Contains("unit eigen has no product f16 -> f16"));
   arithmetic.unit = "fma";
   CHECK(refusal(arithmetic, Dtype::kF16) == "");
-  CHECK(refusal(arithmetic, Dtype::kBf16) == "matmul: accumulating in f16 takes f16 operands, not bf16");
   arithmetic.split_k = 0;
   CHECK(refusal(arithmetic, Dtype::kF16) == "matmul: split_k is 0, must be at least 1");
+}
+
+TEST_CASE("unit: which formats each chip multiplies") {
+  const auto has = [](const char* name, Dtype input, Dtype accumulate) {
+    return step_rule(unit(name).rules, {input, accumulate}) != nullptr;
+  };
+  for (const char* chip : {"v100", "t4", "a100", "a2", "l40s", "ada", "h100", "h200", "h100:mma", "b200"}) {
+    CAPTURE(chip);
+    const std::string name = chip;
+    CHECK(has(chip, Dtype::kF16, Dtype::kF32));
+    CHECK(has(chip, Dtype::kF16, Dtype::kF16));
+    CHECK(has(chip, Dtype::kBf16, Dtype::kF32) == (name != "v100" && name != "t4"));
+    CHECK(has(chip, Dtype::kTf32, Dtype::kF32) == (name != "v100" && name != "t4"));
+    const bool fp8 = name == "l40s" || name == "ada" || name == "h100" || name == "h200" || name == "b200";
+    CHECK(has(chip, Dtype::kE4m3, Dtype::kF32) == fp8);
+    CHECK(has(chip, Dtype::kE5m2, Dtype::kF32) == fp8);
+    CHECK(has(chip, Dtype::kE4m3, Dtype::kF16) == (name == "l40s" || name == "ada"));
+    CHECK_FALSE(has(chip, Dtype::kBf16, Dtype::kF16));
+    CHECK(unit(chip).formats.size() == unit(chip).rules.size());
+  }
+}
+
+TEST_CASE("unit: an explanation says how each adds") {
+  const auto text = [](const char* name, Dtype input, Dtype accumulate) {
+    return order_phrase(unit(name), {input, accumulate});
+  };
+  CHECK(text("h100", Dtype::kF16, Dtype::kF32) ==
+        "steps of 16 products, 25 bits kept below the largest exponent, cut toward zero");
+  CHECK(text("a100", Dtype::kTf32, Dtype::kF32) ==
+        "steps of 4 products, 24 bits kept below the largest exponent, cut toward zero");
+  CHECK(text("v100", Dtype::kF16, Dtype::kF16) ==
+        "steps of 4 products, 23 bits kept below the largest exponent, rounded to nearest even");
+  CHECK(text("h100", Dtype::kE4m3, Dtype::kF32) ==
+        "steps of 32 products, 13 bits kept below the largest exponent, cut toward zero to 13 fraction bits");
+  CHECK_THAT(text("fma", Dtype::kF32, Dtype::kF32), Catch::Contains("fused multiply-adds in blocks of 512"));
 }
 
 TEST_CASE("unit: f32 operands are tf32 to a unit where they are rounded to it") {
@@ -46,7 +94,7 @@ TEST_CASE("unit: f32 operands are tf32 to a unit where they are rounded to it") 
   CHECK(unit_input(arithmetic, Dtype::kF16) == Dtype::kF16);
 }
 
-TEST_CASE("unit: every unit multiplies small integers exactly") {
+TEST_CASE("unit: every unit multiplies small integers exactly, and so does its plain model") {
   const int64_t M = 5, N = 19, K = 37;
   std::mt19937 random(1);
   std::vector<float> a(M * K), b(K * N), want(M * N), got(M * N, NAN);
@@ -56,11 +104,26 @@ TEST_CASE("unit: every unit multiplies small integers exactly") {
     for (int64_t k = 0; k < K; ++k) want[i] += a[i / N * K + k] * b[k * N + i % N];
   }
   for (const auto& [name, row] : Registry<Unit>::instance().entries()) {
-    for (Dtype accumulate : row.accumulators) {
-      INFO(name << " " << faultline::name(accumulate));
-      row.product({M, N, K, a.data(), b.data(), got.data(), Dtype::kF16, accumulate});
+    for (const UnitFormat& format : row.formats) {
+      INFO(name << " " << faultline::name(format.input) << " -> " << faultline::name(format.accumulate));
+      const UnitProduct call{M, N, K, a.data(), b.data(), got.data(), format.input, format.accumulate};
+      row.product(call);
+      CHECK(got == want);
+      if (!row.dot) continue;
+      std::fill(got.begin(), got.end(), NAN);
+      product_of_dots(call, row.dot);
       CHECK(got == want);
     }
+  }
+}
+
+TEST_CASE("unit: the plain model goes on from an accumulator") {
+  const float ones[] = {1, 1, 1, 1, 1};
+  for (const auto& [name, row] : Registry<Unit>::instance().entries()) {
+    if (!row.dot) continue;
+    INFO(name);
+    CHECK(row.dot(row.formats[0], ones, ones, 5, 0.5f) == 5.5f);
+    CHECK(row.dot(row.formats[0], ones, ones, 0, 0.5f) == 0.5f);
   }
 }
 
