@@ -1,18 +1,65 @@
 #include "engine/ops/dropout.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/ops/dropout.cc"
+#include <hwy/foreach_target.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "engine/autograd/execution.h"
 #include "engine/base/error.h"
-#include "engine/base/parallel.h"
-#include "engine/kernels/elementwise.h"
+#include "engine/kernels/elementwise-inl.h"
+#include "engine/kernels/philox-inl.h"
 #include "engine/numerics/philox.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/error_bound.h"
 #include "engine/ops/samples.h"
 
+HWY_BEFORE_NAMESPACE();
+namespace faultline {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void DropBlock(const T* x, const uint32_t* words, float p, float scale, int64_t n, T* y) {
+  const hn::RebindToSigned<DF> di32;
+  ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
+    const auto top = hn::BitCast(di32, hn::ShiftRight<8>(hn::LoadU(DU32(), words + i)));
+    const VF uniform = hn::Mul(hn::ConvertTo(DF(), top), hn::Set(DF(), 0x1p-24f));
+    const VF kept = hn::Mul(vector.load(x + i), hn::Set(DF(), scale));
+    vector.store(hn::IfThenElseZero(hn::Ge(uniform, hn::Set(DF(), p)), kept), y + i);
+  });
+}
+
+// y[i] = x[i] * scale where word i of the stream, read as a uniform number, is at least p; else +0.
+void dropout_kernel(const Tensor& x, uint64_t seed, uint64_t stream, float p, float scale, Tensor& y) {
+  VisitKernelFormat(x.dtype(), [&]<class T>() HWY_ATTR {
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    parallel_for("dropout", x.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) HWY_ATTR {
+      uint32_t words[2 * kPhiloxWords] = {};  // The second half is read by a last vector, and not used.
+      for (int64_t i = begin; i < end;) {
+        const int64_t block = i / kPhiloxWords * kPhiloxWords;
+        PhiloxWords(seed, stream, static_cast<uint64_t>(block), words);
+        const int64_t n = std::min(block + kPhiloxWords, end) - i;
+        DropBlock(from + i, words + (i - block), p, scale, n, to + i);
+        i += n;
+      }
+    });
+  });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace faultline
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace faultline {
 namespace {
+
+HWY_EXPORT(dropout_kernel);
 
 void check(const OpCall& call) {
   check_one_float_format("dropout", call.inputs);
@@ -27,23 +74,13 @@ T scale_of(const Attributes& attributes) {
   return static_cast<T>(1 / (1 - attributes.real("p")));
 }
 
-// The same for x and for dy. Drawing costs more than the arithmetic, which stays scalar.
+// The same for x and for dy.
 Tensor dropped(const Tensor& input, const Attributes& attributes) {
   const Tensor x = input.contiguous();
   Tensor y = Tensor::empty(x.shape(), x.dtype());
-  const float p = static_cast<float>(attributes.real("p")), scale = scale_of<float>(attributes);
-  const uint64_t seed = static_cast<uint64_t>(attributes.integer("seed"));
-  visit(x.dtype(), [&]<class T>() {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    parallel_for("dropout", x.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
-      Draws draws(seed, attributes.text("stream"), static_cast<uint64_t>(begin));
-      for (int64_t i = begin; i < end; ++i) {
-        const float value = static_cast<float>(widen(from[i])) * scale;
-        to[i] = narrow<T>(draws.uniform() >= p ? value : 0.0f);
-      }
-    });
-  });
+  HWY_DYNAMIC_DISPATCH(dropout_kernel)
+  (x, static_cast<uint64_t>(attributes.integer("seed")), stream_id(attributes.text("stream")),
+   static_cast<float>(attributes.real("p")), scale_of<float>(attributes), y);
   return y;
 }
 
@@ -109,3 +146,4 @@ Variable dropout(const Variable& x, double p, const std::string& layer) {
 }
 
 }  // namespace faultline
+#endif  // HWY_ONCE
