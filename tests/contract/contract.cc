@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <limits>
 
@@ -33,6 +34,10 @@ bool accepts(const OpDef& op, const OpCall& call) {
     if (error.code() != ErrorCode::kDtype) throw;
     return false;
   }
+}
+
+bool same_bytes(const Tensor& a, const Tensor& b) {
+  return std::memcmp(a.contiguous().raw(), b.contiguous().raw(), static_cast<size_t>(a.size_bytes())) == 0;
 }
 
 }  // namespace
@@ -81,7 +86,8 @@ std::optional<std::string> difference(const Tensors& got, const Tensors& expecte
     if (got[k].describe() != expected[k].describe()) {
       return fmt::format("tensor {}: {}, not {}", k, got[k].describe(), expected[k].describe());
     }
-    for (int64_t i = 0; got[k].defined() && i < got[k].size(); ++i) {
+    if (!got[k].defined() || same_bytes(got[k], expected[k])) continue;
+    for (int64_t i = 0; i < got[k].size(); ++i) {
       const double a = got[k].at(i), b = expected[k].at(i);
       if (std::isnan(a) && std::isnan(b)) continue;
       if (a != b || std::signbit(a) != std::signbit(b)) {
