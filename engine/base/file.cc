@@ -32,7 +32,8 @@ bool write_all(int file, std::string_view text) {
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) fail(path, "cannot be read");
+  file.peek();  // A folder can be opened, but not read.
+  if (!file.is_open() || file.bad()) fail(path, "cannot be read");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
