@@ -1,10 +1,13 @@
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "engine/tensor/digest.h"
+#include "harness/compare.h"
 #include "harness/parting.h"
 #include "harness/perturbation.h"
 #include "harness/recipes/recipes.h"
 #include "tests/harness/small_runs.h"
+#include "tests/support/skip.h"
 
 namespace faultline::harness {
 namespace {
@@ -76,6 +79,45 @@ TEST_CASE("parting: the named op's inputs give both runs' bits by the scalar ref
     for (const char* perturbation : {"shuffled", "split_k", "eigen"}) {
       CAPTURE(name, perturbation);
       check_parted_cell(recipe, perturbed(recipe, perturbation));
+    }
+  }
+}
+
+// One cell of the default sweep, whose comparison names an op: by the plain scalar code its recorded inputs
+// give the bits of both runs, and everything before it in that step is equal.
+void check_named_op(const Recipe& recipe, const Recipe& other, const Verdict& verdict) {
+  REQUIRE(verdict.unreplayed == "");
+  REQUIRE(verdict.first);
+  REQUIRE_FALSE(verdict.first->is_leaf);
+  CHECK(verdict.first->inputs_equal);
+  const int64_t step = verdict.first->step;
+  const std::vector<Recorded> a = replay(recipe, step, step), b = replay(other, step, step);
+  const std::optional<Parting> parting = first_parting(a, b);
+  REQUIRE(parting);
+  CAPTURE(step, verdict.first->place);
+  CHECK(parting->a->output_name(parting->output) == verdict.first->place);
+  check_earlier_are_equal(a, b, *parting);
+  for (const Recorded* side : {parting->a, parting->b}) {
+    CHECK(equal(by_reference(*parting->a, side->call.arithmetic, parting->output),
+                side->outputs[parting->output]));
+  }
+}
+
+constexpr int64_t kSteps = 8;  // Every cell of the default sweep that parts does so earlier.
+
+TEST_CASE(
+    "parting: in the default sweep the named op's inputs give both runs' bits by the scalar reference") {
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) {
+    skip("no Fashion-MNIST: install dataset-fashion-mnist");
+  }
+  for (const std::string& name : recipe_names()) {
+    const Recipe recipe = find_recipe(name);
+    Runs runs;
+    const Ledger baseline = runs.interrupted(recipe, kSteps);
+    for (const char* perturbation : {"shuffled", "split_k", "eigen"}) {
+      CAPTURE(name, perturbation);
+      const Recipe other = perturbed(recipe, perturbation);
+      check_named_op(recipe, other, compare(baseline, runs.interrupted(other, kSteps)));
     }
   }
 }
