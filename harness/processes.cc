@@ -82,6 +82,14 @@ void drain(int file, std::string& into) {
 
 }  // namespace
 
+std::string shell_quoted(const std::string& text) {
+  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./,:@";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 std::string ProcessEnd::reason() const {
   if (status < 0) return "ended by signal " + std::to_string(-status) + " (" + strsignal(-status) + ")";
   const size_t last = errors.find_last_not_of('\n');

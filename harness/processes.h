@@ -26,6 +26,9 @@ struct ProcessEnd {
   std::string reason() const;
 };
 
+// Text as one word of a shell's command line.
+std::string shell_quoted(const std::string& text);
+
 // Child processes whose ends are awaited together with SIGINT and SIGTERM, which are held back from the
 // moment this exists: they only make `interrupted` true. One at a time per process; not for threads.
 class Processes {

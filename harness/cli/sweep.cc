@@ -10,6 +10,7 @@
 #include "harness/cli/command_line.h"
 #include "harness/dry_run.h"
 #include "harness/perturbation.h"
+#include "harness/processes.h"
 #include "harness/recipes/recipes.h"
 #include "harness/sweep_plan.h"
 
@@ -71,14 +72,6 @@ std::map<std::string, std::string> parse_expectations(const std::vector<std::str
     expect[text.substr(0, equals)] = value;
   }
   return expect;
-}
-
-std::string shell_quoted(const std::string& text) {
-  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./,:@";
-  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
 }
 
 std::string command_of(const std::vector<std::string>& arguments) {

@@ -8,6 +8,7 @@
 #include "engine/numerics/ulp.h"
 #include "harness/growth.h"
 #include "harness/perturbation.h"
+#include "harness/processes.h"
 #include "harness/report/html.h"
 #include "harness/run.h"
 
@@ -204,8 +205,9 @@ std::string cell_detail(const ReportData& data, const Cell& cell) {
   if (!cell.failure.empty()) return html + fmt::format("<p>{}</p></article>", escaped(cell.failure));
   html += fmt::format("<p class=\"sentence\">{}</p>", escaped(cell.verdict.sentence));
   if (parted(cell)) html += parted_detail(data, cell);
-  html += command(fmt::format("bazel run //harness:faultline -- diff {0}/{1} {0}/{2}", data.sweep.folder,
-                              cell.baseline_folder, cell.run_folder));
+  html += command(fmt::format("bazel run //harness:faultline -- diff {} {}",
+                              shell_quoted(data.sweep.folder + "/" + cell.baseline_folder),
+                              shell_quoted(data.sweep.folder + "/" + cell.run_folder)));
   return html + "</article>";
 }
 

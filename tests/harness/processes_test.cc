@@ -76,5 +76,12 @@ TEST_CASE("processes: children see the signals that their caller held back") {
   CHECK(end.status == -SIGINT);
 }
 
+TEST_CASE("processes: quoted text reaches a program as one argument, letter by letter") {
+  for (const std::string text : {"plain", "", "a b", "it's", "$HOME `x` \"y\" \\ *", "--set=a,b"}) {
+    const ProcessEnd end = run_process({"sh", "-c", "printf '[%s]' " + shell_quoted(text)});
+    CHECK(end.output == "[" + text + "]");
+  }
+}
+
 }  // namespace
 }  // namespace faultline::harness
