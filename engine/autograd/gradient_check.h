@@ -12,7 +12,8 @@ namespace faultline {
 // Compares backward_reference with central differences of forward_reference, in f64, for L = sum(dy *
 // outputs[0]) at up to `most` elements of each input. The bound comes from the differences themselves: what
 // halving the step changes, and the rounding of L divided by the step. The float inputs of `call` and dy must
-// be f64. Source: Richardson 1911 (two steps extrapolated to order 4).
+// be f64.
+// Source:      Richardson 1911 (two steps extrapolated to order 4).
 std::optional<std::string> check_gradient_f64(const OpDef& op, const OpCall& call, const Tensor& dy,
                                               int64_t most = 40);
 

@@ -27,9 +27,8 @@ struct Array {
 };
 
 // The three products of a convolution, on the unit that the arithmetic names.
-// Formats:     f32, f16, bf16 (both operands the same; f32 is rounded to tf32 first if asked for) -> f32,
-// f16, bf16. Accumulates: f32 (f16 if asked for), from +0, then one rounding to the result's format. A
-// padding tap is
+// Formats:     f32, f16, bf16 (both operands the same; f32 is rounded to tf32 first if asked for) -> the same.
+// Accumulates: f32 (f16 if asked for), from +0, then one rounding to the result's format. A padding tap is
 //              fma(+0, w, sum) at its own k.
 // Error:       |got - exact| <= gamma(K) * sum|a||b| before the last rounding (fma, f32).
 // Bitwise:     runs yes, threads yes, instruction sets yes (unit fma).

@@ -29,9 +29,9 @@ struct ProductArgs {
 
 // Writes the product of two matrices on the unit that the arithmetic names.
 // Shapes:      a [M, K], b [K, N] -> out [M, N]; any of them 0.
-// Formats:     f32, f16, bf16 (a and b the same; f32 is rounded to tf32 first if asked for) -> f32, f16,
-// bf16. Accumulates: as plan_k(K, k_per_leaf, gradient_sum, arithmetic) says, from +0; one rounding to
-// out_dtype. Error:       |got - exact| <= gamma(K) * sum|a||b| before the rounding to out_dtype (fma, f32).
+// Formats:     f32, f16, bf16 (a and b the same; f32 is rounded to tf32 first if asked for) -> the same.
+// Accumulates: as plan_k(K, k_per_leaf, gradient_sum, arithmetic) says, from +0; one rounding to out_dtype.
+// Error:       |got - exact| <= gamma(K) * sum|a||b| before the rounding to out_dtype (fma, f32).
 // Bitwise:     runs yes, threads yes, instruction sets yes (unit fma).
 // Throws:      kDtype, kNotFound or kArgument, as check_unit.
 // Source:      numerics.md 2.1, 2.3, 3, 4.

@@ -9,9 +9,9 @@ namespace faultline {
 
 // A superaccumulator: the exact sum of f64 values and of products of two, in a fixed-point number that spans
 // them all (2^-2148 to 2^2112), rounded once when asked. The truth that other orders are measured against
-// (numerics.md 4). Infinities and NaNs add as in IEEE 754. A sum of zeros of either sign is +0. Bitwise:
-// independent of the order of the calls. Source:  Kulisch and Miranker 1986; the carry-saving words as in
-// Neal 2015.
+// (numerics.md 4). Infinities and NaNs add as in IEEE 754. A sum of zeros of either sign is +0.
+// Bitwise:     independent of the order of the calls.
+// Source:      Kulisch and Miranker 1986; the carry-saving words as in Neal 2015.
 class ExactSum {
  public:
   void add(double value) { add_product(value, 1.0); }

@@ -9,9 +9,10 @@
 namespace faultline {
 
 // Returns the ordered sum of numerics.md 2.2 of element(0) .. element(n - 1), in T (float or double): element
-// i goes to lane i mod 64, lanes start at +0 and add in rising i, then the tree (j, j+32), (j, j+16) ... (j,
-// j+1). Error:   |got - exact| <= gamma(ceil(n / 64) + 6) * sum |element|. Bitwise: the definition that every
-// kernel equals.
+// i goes to lane i mod 64, lanes start at +0 and add in rising i, then the tree (j, j+32), (j, j+16) ...
+// (j, j+1).
+// Error:       |got - exact| <= gamma(ceil(n / 64) + 6) * sum |element|.
+// Bitwise:     the definition that every kernel equals.
 template <class T, class Element>
 T lane_sum(int64_t n, Element&& element) {
   constexpr int kLanes = 64;

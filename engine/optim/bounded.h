@@ -10,7 +10,8 @@ namespace faultline {
 
 // An exact value with a bound of the absolute error that f32 arithmetic makes of it. A formula evaluated on
 // these gives its own error bound: each operation carries its operands' errors on and adds one rounding to
-// nearest. Source: Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 2.2.
+// nearest.
+// Source:      Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 2.2.
 struct Bounded {
   double value = 0;
   double error = 0;

@@ -15,8 +15,9 @@ struct IdxArray {
 };
 
 // Reads a gzip'ed IDX file of unsigned bytes with `rank` sizes. Throws kData, naming the file and what is
-// wrong. Source: LeCun, Cortes and Burges, the MNIST database: two zero bytes, type 8, rank, big-endian
-// sizes, data.
+// wrong.
+// Source:      LeCun, Cortes and Burges, the MNIST database: two zero bytes, type 8, rank, big-endian sizes,
+//              data.
 IdxArray read_idx(const std::string& path, int rank);
 
 }  // namespace faultline::models
