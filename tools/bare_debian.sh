@@ -30,11 +30,13 @@ fi
 
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
 [ -n "$mirror" ] || die "apt on this machine knows no mirror of bookworm (apt-get update first)"
-debootstrap --variant=minbase bookworm "$root" "$mirror" >"$root.log" 2>&1 || die "debootstrap failed: $root.log"
-rm "$root.log"
+log=$(mktemp)
+debootstrap --variant=minbase bookworm "$root" "$mirror" >"$log" 2>&1 || die "debootstrap failed: $log"
+rm "$log"
 rm "$root/etc/apt/sources.list"
 cp -a /etc/apt/sources.list* /etc/apt/apt.conf.d "$root/etc/apt/"
 cp -L /etc/resolv.conf "$root/etc/"
+echo "127.0.0.1 localhost" >"$root/etc/hosts"  # as Debian's installer does; debootstrap leaves it out
 git clone --quiet --no-hardlinks "$repository" "$root/home/faultline"
 
 mount -t proc proc "$root/proc"
