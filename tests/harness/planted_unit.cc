@@ -24,8 +24,11 @@ void planted_product(const UnitProduct& p) {
   }
 }
 
-const Registered<Unit> kPlanted{
-    "planted", {"for tests: a sum that depends on threads", {Dtype::kF32}, {Dtype::kF32}, planted_product}};
+const Registered<Unit> kPlanted{"planted",
+                                {"for tests: a sum that depends on threads",
+                                 {{Dtype::kF32, Dtype::kF32}},
+                                 "one chain for each thread",
+                                 planted_product}};
 
 }  // namespace
 }  // namespace faultline
