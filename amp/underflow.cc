@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "engine/ops/elementwise.h"
+
 namespace faultline::amp {
 namespace {
 
@@ -10,7 +12,7 @@ bool is_16_bit(Dtype dtype) { return is_float(dtype) && size_bytes(dtype) == 2; 
 double smallest_normal(Dtype dtype) { return std::ldexp(1.0, 2 - (1 << (info(dtype).exponent_bits - 1))); }
 
 Tensor widened(const Tensor& tensor) {
-  return tensor.defined() && is_16_bit(tensor.dtype()) ? tensor.to(Dtype::kF32) : tensor;
+  return tensor.defined() && is_16_bit(tensor.dtype()) ? converted(tensor, Dtype::kF32) : tensor;
 }
 
 Tensors widened(const Tensors& tensors) {
