@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,15 @@ struct OpGradCall {
   std::vector<bool> wanted;   // per input
 };
 
+// One output element of a product: the pairs whose products it sums, k rising, padding as +0, widened.
+struct Dot {
+  std::vector<float> a, b;
+  float bias = 0;  // added in f32 to the finished sum
+  bool has_bias = false;
+  int64_t k_per_leaf = 0;     // as in plan_k
+  bool gradient_sum = false;  // as in plan_k
+};
+
 // One call that the contract tests, the benchmarks and the gradient check make of an op.
 struct Sample {
   std::string name;  // "strided, padded"
@@ -74,6 +84,11 @@ struct OpDef {
   // Bound of |got - exact| per element of outputs[0], as f64, from sizes, formats and magnitudes of the
   // inputs.
   std::function<Tensor(const OpCall&)> error_bound;
+
+  // Products only: element `element` (row-major) of the result, or of the gradient of an input, as a dot product;
+  // none where that gradient is no product.
+  std::function<Dot(const OpCall&, int64_t element)> forward_dot = {};
+  std::function<std::optional<Dot>(const OpGradCall&, size_t input, int64_t element)> backward_dot = {};
 
   std::function<std::vector<Sample>(Fill)> samples;
 };

@@ -106,6 +106,8 @@ const RegisteredOp kConv2d{"conv2d",
                                .forward_reference = conv2d_forward_reference,
                                .backward_reference = conv2d_backward_reference,
                                .error_bound = conv2d_error_bound,
+                               .forward_dot = conv2d_forward_dot,
+                               .backward_dot = conv2d_backward_dot,
                                .samples = samples,
                            }};
 

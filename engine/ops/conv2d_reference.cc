@@ -148,6 +148,63 @@ Tensors conv2d_backward_reference(const OpGradCall& grad) {
   });
 }
 
+Dot conv2d_forward_dot(const OpCall& call, int64_t element) {
+  const Conv2dShape s = conv2d_shape(call);
+  const int64_t P = s.OH() * s.OW(), K = s.C * s.KH * s.KW;
+  const int64_t oc = element / P % s.OC, image = s.C * s.H * s.W;
+  const std::vector<float> x = strided_elements(call.inputs[0], element / P / s.OC * image, 1, image);
+  const std::vector<float> reads = patches(s, x.data());
+  Dot dot{strided_elements(call.inputs[1], oc * K, 1, K), std::vector<float>(K)};
+  for (int64_t k = 0; k < K; ++k) dot.b[k] = reads[k * P + element % P];
+  dot.has_bias = call.inputs[2].defined();
+  if (dot.has_bias) dot.bias = static_cast<float>(call.inputs[2].at(oc));
+  return dot;
+}
+
+namespace {
+
+Dot input_gradient_dot(const Conv2dShape& s, const OpGradCall& grad, int64_t element) {
+  const int64_t w = element % s.W + s.pad_w, h = element / s.W % s.H + s.pad_h;
+  const int64_t c = element / s.W / s.H % s.C, n = element / s.W / s.H / s.C;
+  Dot dot;
+  for (int64_t oc = 0; oc < s.OC; ++oc) {
+    for (int64_t kh = h % s.stride_h; kh < s.KH; kh += s.stride_h) {
+      for (int64_t kw = w % s.stride_w; kw < s.KW; kw += s.stride_w) {
+        const int64_t oh = (h - kh) / s.stride_h, ow = (w - kw) / s.stride_w;
+        const bool inside = h >= kh && w >= kw && oh < s.OH() && ow < s.OW();
+        const double dy = inside ? grad.grad_output.at(((n * s.OC + oc) * s.OH() + oh) * s.OW() + ow) : 0.0;
+        dot.a.push_back(static_cast<float>(grad.call.inputs[1].at(((oc * s.C + c) * s.KH + kh) * s.KW + kw)));
+        dot.b.push_back(static_cast<float>(dy));
+      }
+    }
+  }
+  return dot;
+}
+
+Dot weight_gradient_dot(const Conv2dShape& s, const OpGradCall& grad, int64_t element) {
+  const int64_t P = s.OH() * s.OW(), taps = s.C * s.KH * s.KW, image = s.C * s.H * s.W;
+  Dot dot;
+  for (int64_t n = 0; n < s.N; ++n) {
+    const std::vector<float> x = strided_elements(grad.call.inputs[0], n * image, 1, image);
+    const std::vector<float> reads = patches(s, x.data());
+    const std::vector<float> dy = strided_elements(grad.grad_output, (n * s.OC + element / taps) * P, 1, P);
+    dot.a.insert(dot.a.end(), dy.begin(), dy.end());
+    const auto read = reads.begin() + element % taps * P;
+    dot.b.insert(dot.b.end(), read, read + P);
+  }
+  dot.k_per_leaf = kLeafSamples * P;
+  dot.gradient_sum = true;
+  return dot;
+}
+
+}  // namespace
+
+std::optional<Dot> conv2d_backward_dot(const OpGradCall& grad, size_t input, int64_t element) {
+  const Conv2dShape s = conv2d_shape(grad.call);
+  if (input > 1) return std::nullopt;
+  return input == 0 ? input_gradient_dot(s, grad, element) : weight_gradient_dot(s, grad, element);
+}
+
 Tensor conv2d_error_bound(const OpCall& call) {
   const Conv2dShape s = conv2d_shape(call);
   const int64_t P = s.OH() * s.OW(), K = s.C * s.KH * s.KW;

@@ -11,6 +11,8 @@ Conv2dShape conv2d_shape(const OpCall& call);
 
 Tensors conv2d_forward_reference(const OpCall& call);
 Tensors conv2d_backward_reference(const OpGradCall& grad);
+Dot conv2d_forward_dot(const OpCall& call, int64_t element);
+std::optional<Dot> conv2d_backward_dot(const OpGradCall& grad, size_t input, int64_t element);
 Tensor conv2d_error_bound(const OpCall& call);
 
 }  // namespace faultline

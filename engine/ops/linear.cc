@@ -102,6 +102,29 @@ Tensors backward(const OpGradCall& grad) {
           grad.wanted[2] ? bias_gradient(grad.call, dy) : Tensor()};
 }
 
+Dot forward_dot(const OpCall& call, int64_t element) {
+  const LinearShape s = shape_of(call);
+  const int64_t row = element / s.out, column = element % s.out;
+  Dot dot{strided_elements(call.inputs[0], row * s.in, 1, s.in),
+          strided_elements(call.inputs[1], column * s.in, 1, s.in)};
+  dot.has_bias = call.inputs[2].defined();
+  if (dot.has_bias) dot.bias = static_cast<float>(call.inputs[2].at(column));
+  return dot;
+}
+
+std::optional<Dot> backward_dot(const OpGradCall& grad, size_t input, int64_t element) {
+  const LinearShape s = shape_of(grad.call);
+  const Tensor &x = grad.call.inputs[0], &w = grad.call.inputs[1], &dy = grad.grad_output;
+  const int64_t row = element / s.in, column = element % s.in;
+  if (input == 0)
+    return Dot{strided_elements(dy, row * s.out, 1, s.out), strided_elements(w, column, s.in, s.out)};
+  if (input > 1) return std::nullopt;
+  Dot dot{strided_elements(dy, row, s.out, s.rows()), strided_elements(x, column, s.in, s.rows())};
+  dot.k_per_leaf = s.rows_per_leaf();
+  dot.gradient_sum = true;
+  return dot;
+}
+
 Tensors forward_reference(const OpCall& call) {
   const LinearShape s = shape_of(call);
   const Dtype dtype = call.inputs[0].dtype();
@@ -188,6 +211,8 @@ const RegisteredOp kLinear{"linear",
                                .forward_reference = forward_reference,
                                .backward_reference = backward_reference,
                                .error_bound = error_bound,
+                               .forward_dot = forward_dot,
+                               .backward_dot = backward_dot,
                                .samples = samples,
                            }};
 

@@ -126,6 +126,29 @@ Tensor reference_products(int64_t batch, const ProductOrder& order, const Matric
   });
 }
 
+Dot forward_dot(const OpCall& call, int64_t element) {
+  const MatmulShape s = shape_of(call);
+  const int64_t row = element / s.N, batch = row / s.M;
+  return {strided_elements(call.inputs[0], row * s.K, 1, s.K),
+          strided_elements(call.inputs[1], batch * s.K * s.N + element % s.N, s.N, s.K)};
+}
+
+std::optional<Dot> backward_dot(const OpGradCall& grad, size_t input, int64_t element) {
+  const MatmulShape s = shape_of(grad.call);
+  const Tensor &lhs = grad.call.inputs[0], &rhs = grad.call.inputs[1], &dy = grad.grad_output;
+  if (input == 0) {
+    const int64_t row = element / s.K, batch = row / s.M;
+    return Dot{strided_elements(dy, row * s.N, 1, s.N),
+               strided_elements(rhs, (batch * s.K + element % s.K) * s.N, 1, s.N)};
+  }
+  const int64_t batch = element / (s.K * s.N), k = element / s.N % s.K;
+  Dot dot{strided_elements(lhs, batch * s.M * s.K + k, s.K, s.M),
+          strided_elements(dy, batch * s.M * s.N + element % s.N, s.N, s.M)};
+  dot.k_per_leaf = s.rows_per_leaf;
+  dot.gradient_sum = s.rows_per_leaf > 0;
+  return dot;
+}
+
 Tensors forward_reference(const OpCall& call) {
   const MatmulShape s = shape_of(call);
   return {reference_products(s.batch, {s.M, s.N, s.K}, {call.inputs[0], s.M, s.K}, {call.inputs[1], s.K, s.N},
@@ -186,6 +209,8 @@ const RegisteredOp kMatmul{"matmul",
                                .forward_reference = forward_reference,
                                .backward_reference = backward_reference,
                                .error_bound = error_bound,
+                               .forward_dot = forward_dot,
+                               .backward_dot = backward_dot,
                                .samples = samples,
                            }};
 

@@ -127,6 +127,18 @@ template std::vector<float> reference_product(const ProductOrder&, std::vector<f
 template std::vector<double> reference_product(const ProductOrder&, std::vector<double>, std::vector<double>,
                                                Dtype, Dtype, const Arithmetic&);
 
+float dot_value(const Dot& dot, Dtype stored, Dtype out, const Arithmetic& arithmetic) {
+  const ProductOrder order{1, 1, static_cast<int64_t>(dot.a.size()), dot.k_per_leaf, dot.gradient_sum};
+  const float sum = reference_product<float>(order, dot.a, dot.b, stored, out, arithmetic).front();
+  return static_cast<float>(round_to(dot.has_bias ? sum + dot.bias : sum, out));
+}
+
+std::vector<float> strided_elements(const Tensor& tensor, int64_t first, int64_t step, int64_t count) {
+  std::vector<float> elements(count);
+  for (int64_t i = 0; i < count; ++i) elements[i] = static_cast<float>(tensor.at(first + i * step));
+  return elements;
+}
+
 void check_product_formats(const std::string& op, const OpCall& call) {
   const Dtype dtype = call.inputs[0].dtype();
   std::vector<std::string> texts;

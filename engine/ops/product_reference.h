@@ -26,6 +26,13 @@ template <class T>
 std::vector<T> reference_product(const ProductOrder& order, std::vector<T> a, std::vector<T> b, Dtype stored,
                                  Dtype out, const Arithmetic& arithmetic);
 
+// Returns what a product gives for one element under an arithmetic, rounded once to `out`: the element of the
+// reference, made alone.
+float dot_value(const Dot& dot, Dtype stored, Dtype out, const Arithmetic& arithmetic);
+
+// The elements first, first + step, ... of a tensor in row-major order, widened.
+std::vector<float> strided_elements(const Tensor& tensor, int64_t first, int64_t step, int64_t count);
+
 // Returns the sum of element(i), i running over samples, then over `per_sample` positions: by the leaf rule,
 // or in shuffled blocks (numerics.md 2.3, 4).
 template <class T, class Element>

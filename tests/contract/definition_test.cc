@@ -25,6 +25,8 @@ TEST_CASE("contract: every op fills in its whole definition") {
     CHECK(op.forward_reference);
     CHECK(op.backward_reference);
     CHECK(op.error_bound);
+    CHECK(bool(op.forward_dot) == (op.numeric_class == NumericClass::kProduct));
+    CHECK(bool(op.backward_dot) == (op.numeric_class == NumericClass::kProduct));
     REQUIRE(op.samples);
     for (const Fill fill : {Fill::kIntegers, Fill::kReals}) CHECK(op.samples(fill).size() >= 3);
   }
