@@ -18,6 +18,8 @@ struct StepRule {
   int kept_bits;             // F
   int floor;                 // E never falls below it
   int result_fraction = 23;  // f32: fraction bits that the conversion keeps
+
+  bool operator==(const StepRule&) const = default;
 };
 inline constexpr int kMostTerms = 32;
 

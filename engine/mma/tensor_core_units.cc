@@ -1,5 +1,5 @@
 // The matrix units of NVIDIA's chips (tensor_core_numerics.md 1 and 3). A new chip is one row.
-#include "engine/mma/fused_dot.h"
+#include "engine/mma/fused_dot_product.h"
 #include "engine/mma/unit.h"
 
 namespace faultline {
@@ -57,7 +57,9 @@ Unit unit(const Chip& chip) {
   unit.dot = [rules = unit.rules](UnitFormat format, const float* a, const float* b, int64_t k, float c) {
     return fused_dot(*step_rule(rules, format), a, b, k, c);
   };
-  unit.product = [dot = unit.dot](const UnitProduct& p) { product_of_dots(p, dot); };
+  unit.product = [rules = unit.rules](const UnitProduct& p) {
+    fused_dot_product(*step_rule(rules, {p.input, p.accumulate}), p.M, p.N, p.K, p.a, p.b, p.c);
+  };
   return unit;
 }
 
