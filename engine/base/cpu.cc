@@ -7,6 +7,10 @@
 #include <fstream>
 #include <sstream>
 #if defined(__x86_64__)
+#include <asm/prctl.h>
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <xmmintrin.h>
 #endif
 
@@ -46,6 +50,34 @@ bool float_environment_is_ours() {
 #endif
   return std::fegetround() == FE_TONEAREST;
 }
+
+#if defined(__x86_64__)
+// Leaf 7 of CPUID (Intel SDM, CPUID): what its two subleaves say of the extensions below.
+struct ExtendedFeatures {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+bool has_bits(unsigned value, unsigned bits) { return (value & bits) == bits; }
+
+ExtendedFeatures extended_features(unsigned subleaf) {
+  ExtendedFeatures features;
+  __get_cpuid_count(7, subleaf, &features.eax, &features.ebx, &features.ecx, &features.edx);
+  return features;
+}
+
+// Whether the system keeps these register states (bits of XCR0) over a switch of threads.
+bool system_keeps(unsigned states) {
+  unsigned eax, ebx, ecx, edx;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE)) return false;
+  unsigned low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return has_bits(low, states);
+}
+
+// The states of XCR0 that hold vectors and masks, and that hold tiles; the number of the tiles' data.
+constexpr unsigned kVectorStates = 0xe6, kTileStates = 0x60000;
+constexpr int kTileData = 18;
+#endif
 
 std::string cpuinfo_line(const std::string& key) {
   std::ifstream file("/proc/cpuinfo");
@@ -100,6 +132,30 @@ std::vector<std::string> cpu_flags() {
     }
   }
   return flags;
+}
+
+bool has_avx512_bf16() {
+#if defined(__x86_64__)
+  constexpr unsigned kAvx512f = 1u << 16, kAvx512Bf16 = 1u << 5;
+  static const bool kHere = system_keeps(kVectorStates) && has_bits(extended_features(0).ebx, kAvx512f) &&
+                            has_bits(extended_features(1).eax, kAvx512Bf16);
+  return kHere;
+#else
+  return false;
+#endif
+}
+
+bool has_amx_bf16() {
+#if defined(__x86_64__)
+  constexpr unsigned kAvx512f = 1u << 16, kAvx512bw = 1u << 30, kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  static const bool kHere = system_keeps(kVectorStates | kTileStates) &&
+                            has_bits(extended_features(0).ebx, kAvx512f | kAvx512bw) &&
+                            has_bits(extended_features(0).edx, kAmxBf16 | kAmxTile) &&
+                            syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, kTileData) == 0;
+  return kHere;
+#else
+  return false;
+#endif
 }
 
 void set_float_environment() {

@@ -17,6 +17,11 @@ std::string instruction_set();  // The one that kernels use now.
 std::string cpu_model();
 std::vector<std::string> cpu_flags();
 
+// Whether the processor and the system let this process use AVX512_BF16, or AMX_BF16, whose registers the
+// first call asks the system for.
+bool has_avx512_bf16();
+bool has_amx_bf16();
+
 // Nearest even, no flush-to-zero, no denormals-are-zero: set at the start of every thread,
 // checked after a call into a foreign library.
 void set_float_environment();
