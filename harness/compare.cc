@@ -134,7 +134,8 @@ void measure(const Parting& parting, Difference& d) {
   d.elements = a.size();
   d.largest_ulp = tensors.largest_ulp;
   d.largest = tensors.largest;
-  d.exact = exact_value(*parting.a, parting.output, tensors.first);
+  if (parting.inputs_equal) d.dot = dot_detail(*parting.a, *parting.b, parting.output, tensors.first);
+  d.exact = d.dot ? d.dot->exact : exact_value(*parting.a, parting.output, tensors.first);
   if (d.exact) d.nearer = nearer_side(d.a, d.b, *d.exact);
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/dot_detail.h"
 #include "harness/ledger.h"
 
 namespace faultline::harness {
@@ -23,9 +24,10 @@ struct Difference {
   int64_t ulp = 0;
   int64_t differing = 0, elements = 0;  // how many of the tensor's elements differ
   int64_t largest_ulp = 0;
-  double largest = 0;           // largest |a - b|
-  std::optional<double> exact;  // of that element, from the same inputs in f64; none for leaves
-  std::string nearer;           // "a", "b", "both equally", "" without exact
+  double largest = 0;            // largest |a - b|
+  std::optional<double> exact;   // of that element, from the same inputs in f64; none for leaves
+  std::string nearer;            // "a", "b", "both equally", "" without exact
+  std::optional<DotDetail> dot;  // products: the element on every unit
 };
 
 // Where the loss-scale schedules part.

@@ -49,8 +49,8 @@ bool planted(const Evidence& e) {
          (hits(e.recipe_a) || hits(e.recipe_b));
 }
 
-// One kind of cause. `name` and `text` may use {place} and {ulp}; the settings under `shown` that differ are
-// listed.
+// One kind of cause. `name` and `text` may use {place}, {ulp}, {unreplayed} and {orders}; the settings under
+// `shown` that differ are listed.
 struct Cause {
   const char* name;
   const char* text;
@@ -85,7 +85,7 @@ const std::vector<Cause>& causes() {
                 e.parting->a->call.attributes.values() != e.parting->b->call.attributes.values();
        }},
       {"matrix unit",
-       "the product ran on another matrix unit",
+       "the product ran on another matrix unit{orders}",
        {"precision.unit"},
        [](const Evidence& e) { return arithmetic_differs(e, [](const Arithmetic& a) { return a.unit; }); }},
       {"tf32 rounding",
@@ -163,11 +163,18 @@ std::string shown_settings(const Evidence& e, const Cause& cause) {
   return shown.empty() ? "" : " (" + join(shown, ", ") + ")";
 }
 
+// How the units of the two sides add: ": a100 in steps of 8 products, ...; h100 in steps of 16 products, ...".
+std::string orders_text(const Difference& d) {
+  if (!d.dot || d.dot->units.size() < 2) return "";
+  const UnitResult &a = d.dot->units[0], &b = d.dot->units[1];
+  return fmt::format(": {} adds in {}; {} in {}", a.unit, a.order, b.unit, b.order);
+}
+
 std::string filled(const char* text, const Verdict& verdict) {
   const Difference none;
   const Difference& d = verdict.first ? *verdict.first : none;
   return fmt::format(fmt::runtime(text), fmt::arg("place", d.place), fmt::arg("ulp", d.ulp),
-                     fmt::arg("unreplayed", verdict.unreplayed));
+                     fmt::arg("unreplayed", verdict.unreplayed), fmt::arg("orders", orders_text(d)));
 }
 
 // A value as its own format prints it: the shortest decimal that gives it back.

@@ -38,6 +38,32 @@ struct Reader {
 };
 
 // The fields of each record, named once for both directions.
+template <class Io, class U>
+requires std::is_same_v<std::remove_const_t<U>, UnitResult>
+void fields(Io& io, U& u) {
+  io("unit", u.unit), io("value", u.value), io("bits", u.bits), io("order", u.order);
+}
+
+template <class Io, class S>
+requires std::is_same_v<std::remove_const_t<S>, DotStep>
+void fields(Io& io, S& s) {
+  io("first", s.first), io("exponent", s.exponent), io("quantum", s.quantum), io("special", s.special);
+  io("accumulator", s.accumulator), io("accumulator_kept", s.accumulator_kept), io("products", s.products);
+  io("kept", s.kept), io("sum", s.sum), io("result", s.result);
+}
+
+template <class Io, class W>
+requires std::is_same_v<std::remove_const_t<W>, UnitWindow>
+void fields(Io& io, W& w) { io("unit", w.unit), io("steps", w.steps), io("result", w.result); }
+
+template <class Io, class D>
+requires std::is_same_v<std::remove_const_t<D>, DotDetail>
+void fields(Io& io, D& d) {
+  io("k", d.k), io("format", d.format), io("accumulator", d.accumulator), io("units", d.units);
+  io("exact", d.exact), io("window_first", d.window_first), io("window_start", d.window_start);
+  io("window", d.window);
+}
+
 template <class Io, class D>
 requires std::is_same_v<std::remove_const_t<D>, Difference>
 void fields(Io& io, D& d) {
@@ -45,7 +71,7 @@ void fields(Io& io, D& d) {
   io("shape", d.shape), io("format", d.format), io("inputs_equal", d.inputs_equal), io("index", d.index);
   io("a", d.a), io("b", d.b), io("bits_a", d.bits_a), io("bits_b", d.bits_b), io("ulp", d.ulp);
   io("differing", d.differing), io("elements", d.elements), io("largest_ulp", d.largest_ulp);
-  io("largest", d.largest), io("exact", d.exact), io("nearer", d.nearer);
+  io("largest", d.largest), io("exact", d.exact), io("nearer", d.nearer), io("dot", d.dot);
 }
 
 template <class Io, class S>

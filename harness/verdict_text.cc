@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/numerics/ulp.h"
 #include "harness/explain.h"
@@ -29,6 +30,27 @@ std::string element_table(const Difference& d) {
   if (d.exact) text += fmt::format("exact     {:<24} nearer: {}\n", *d.exact, d.nearer);
   return text + fmt::format("tensor    {} of {} elements differ, by at most {:.4g}\n", d.differing,
                             d.elements, d.largest);
+}
+
+// How far a value is from the exact one, in units in the last place of the format.
+double error_in_ulps(double value, double exact, Dtype format) {
+  const DtypeInfo& f = info(format);
+  const int smallest = 2 - (1 << (f.exponent_bits - 1));
+  const int exponent = exact == 0 ? smallest : std::max(std::ilogb(exact), smallest);
+  return std::ldexp(value - exact, f.fraction_bits - exponent);
+}
+
+// The element as every unit makes it that takes its format.
+std::string units_table(const Difference& d) {
+  const DotDetail& dot = *d.dot;
+  const Dtype format = dtype_from_name(d.format);
+  std::string text = fmt::format("\nThe same {} products of {}, accumulated in {}, on each unit:\n", dot.k,
+                                 dot.format, dot.accumulator);
+  for (const UnitResult& unit : dot.units) {
+    text += fmt::format("  {:<12} {:<24} {} {:>+8.2f} ulp  {}\n", unit.unit, unit.value, unit.bits,
+                        error_in_ulps(unit.value, dot.exact, format), unit.order);
+  }
+  return text + fmt::format("  {:<12} {}\n", "exact", dot.exact);
 }
 
 std::string schedule_text(const ScheduleParting& s) {
@@ -66,6 +88,7 @@ std::string verdict_text(const Verdict& v) {
   std::string text = v.sentence + "\n";
   if (v.bitwise) return text + manifest_table(v.manifests);
   if (v.first && v.first->elements > 0) text += element_table(*v.first);
+  if (v.first && v.first->dot) text += units_table(*v.first);
   if (v.first_differing_step >= 0) text += again_text(v);
   if (v.schedule) text += schedule_text(*v.schedule);
   text += manifest_table(v.manifests);
