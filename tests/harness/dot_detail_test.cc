@@ -74,7 +74,7 @@ TEST_CASE("dot: where two chips part, both values are the plain models' for that
   for (const auto& [format, unit_a, unit_b] : {std::tuple("f16", "a100", "h100"),
                                                {"f16", "v100", "a100"},
                                                {"tf32", "a100", "h100"},
-                                               {"tf32", "fma", "h100"}}) {
+                                               {"tf32", "a100", "b200"}}) {
     const Recipe a = on_unit(format, unit_a), b = on_unit(format, unit_b);
     const Verdict verdict = compare(runs.ledger(a), runs.ledger(b));
     CAPTURE(format, unit_a, unit_b, verdict.sentence);
