@@ -3,8 +3,8 @@
 // non-zero product is a multiple of 2^(ea + eb - 14), ea and eb the smallest exponents of a block's non-zero
 // operands, hence so is every sum; where that is at least 2^-126 nothing can be tiny.
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <bit>
+#include <cstdint>
 #include <vector>
 
 #include "engine/base/parallel.h"
@@ -164,25 +164,39 @@ int64_t avx512_place(int64_t k, int64_t) { return k ^ 1; }
 
 using Place = int64_t (*)(int64_t k, int64_t depth);
 
+constexpr uint32_t kSmallestNormalBits = 0x00800000, kLargestBits = 0x7f000000, kSign = 0x80000000;
+
+// Copies values that are `stride` apart, subnormals as zero, and lowers `smallest` to the least pattern of a
+// normal magnitude among them. Integers, because the compiler makes vector code of them.
+HWY_INLINE void pack_step(const float* data, int64_t stride, int64_t count, float* out, uint32_t& smallest) {
+  uint32_t least = smallest - kSmallestNormalBits;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(data[i * stride]), magnitude = bits & ~kSign;
+    least = std::min(least, magnitude - kSmallestNormalBits);  // of what is not normal a large number
+    out[i] = std::bit_cast<float>(magnitude < kSmallestNormalBits ? bits & kSign : bits);
+  }
+  smallest = least + kSmallestNormalBits;
+}
+
 // Packs `size` rows or columns; element (i, k) lies at i * stride_i + k * stride_k.
 ChainOperand pack(const float* data, int64_t size, int64_t K, int64_t stride_i, int64_t stride_k,
                   int64_t width, const std::vector<int64_t>& place) {
   ChainOperand packed{size, width, {}, {}};
   const int64_t depth = place.size();
   packed.values.assign(packed.blocks() * depth * width, 0);
-  packed.smallest.assign(packed.blocks(), std::numeric_limits<int16_t>::max());
+  packed.smallest.resize(packed.blocks());
   for (int64_t block = 0; block < packed.blocks(); ++block) {
     const int64_t begin = block * width, count = std::min(width, size - begin);
     float* const out = packed.values.data() + block * depth * width;
-    float smallest = std::numeric_limits<float>::infinity();
+    uint32_t smallest = kLargestBits;
     for (int64_t k = 0; k < K; ++k) {
-      for (int64_t i = 0; i < count; ++i) {
-        const float x = data[(begin + i) * stride_i + k * stride_k], size_of_x = std::fabs(x);
-        if (size_of_x >= 0x1p-126f) smallest = std::min(smallest, size_of_x);
-        out[place[k] * width + i] = size_of_x < 0x1p-126f ? std::copysign(0.0f, x) : x;
-      }
+      const float* const from = data + begin * stride_i + k * stride_k;
+      if (stride_i == 1)
+        pack_step(from, 1, count, out + place[k] * width, smallest);
+      else
+        pack_step(from, stride_i, count, out + place[k] * width, smallest);
     }
-    if (std::isfinite(smallest)) packed.smallest[block] = std::ilogb(smallest);
+    packed.smallest[block] = static_cast<int>(smallest >> 23) - 127;
   }
   return packed;
 }

@@ -1,9 +1,11 @@
 #include "engine/base/cpu.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cfenv>
 #include <limits>
 #include <mutex>
+#include <string>
 #include <vector>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -95,4 +97,14 @@ TEST_CASE("float environment: workers have ours, whatever the thread that starts
   });
   set_threads(1);
   CHECK(good == 4);
+}
+
+TEST_CASE("cpu: extensions of bf16 are found by CPUID as the system lists them") {
+  const std::vector<std::string> flags = cpu_flags();
+  const auto listed = [&](const char* flag) {
+    return std::find(flags.begin(), flags.end(), flag) != flags.end();
+  };
+  CHECK(has_avx512_bf16() == listed("avx512_bf16"));
+  // The system may list AMX and refuse its registers to this process.
+  if (has_amx_bf16()) CHECK((listed("amx_bf16") && listed("amx_tile")));
 }
