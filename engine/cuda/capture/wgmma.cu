@@ -10,20 +10,26 @@ namespace {
 constexpr int kRows = 64, kColumns = 8, kWords = 8, kThreads = 128;
 constexpr int kHopper = 90;
 
-// %8 or %6 is the descriptor; the predicate that is true keeps C. What follows it are the signs of A and B
-// and, for 16-bit formats, that B lies column by column.
-#define FAULTLINE_WGMMA_F32(ptx, modifiers)                                                      \
-  asm volatile(                                                                                  \
-      "{.reg .pred keep; setp.eq.b32 keep,%9,1;"                                                 \
-      "wgmma.mma_async.sync.aligned." ptx " {%0,%1,%2,%3},{%4,%5,%6,%7},%8,keep," modifiers ";}" \
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                           \
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1))
-#define FAULTLINE_WGMMA_F16(ptx, modifiers)                                                \
-  asm volatile(                                                                            \
-      "{.reg .pred keep; setp.eq.b32 keep,%7,1;"                                           \
-      "wgmma.mma_async.sync.aligned." ptx " {%0,%1},{%2,%3,%4,%5},%6,keep," modifiers ";}" \
-      : "+r"(d[0]), "+r"(d[1])                                                             \
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1))
+// The predicate that is true keeps C. What follows it are the signs of A and B and, for 16-bit formats, that B lies
+// column by column. The instruction is waited for in the same statement: D must not be touched before.
+#define FAULTLINE_WGMMA_TEXT(one, ptx, d, a, b, modifiers)                 \
+  "{.reg .pred keep; setp.eq.b32 keep," one                                \
+  ",1;"                                                                    \
+  "wgmma.fence.sync.aligned;"                                              \
+  "wgmma.mma_async.sync.aligned." ptx " " d "," a "," b ",keep," modifiers \
+  ";"                                                                      \
+  "wgmma.commit_group.sync.aligned;"                                       \
+  "wgmma.wait_group.sync.aligned 0;}"
+#define FAULTLINE_WGMMA_F32(ptx, modifiers)                                                       \
+  asm volatile(FAULTLINE_WGMMA_TEXT("%9", ptx, "{%0,%1,%2,%3}", "{%4,%5,%6,%7}", "%8", modifiers) \
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                   \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1)                       \
+               : "memory")
+#define FAULTLINE_WGMMA_F16(ptx, modifiers)                                                 \
+  asm volatile(FAULTLINE_WGMMA_TEXT("%7", ptx, "{%0,%1}", "{%2,%3,%4,%5}", "%6", modifiers) \
+               : "+r"(d[0]), "+r"(d[1])                                                     \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1)                 \
+               : "memory")
 
 // Eight columns of 16 bytes of k make a core matrix of 128 bytes; the second one along k follows the first.
 // There is one across, so that the stride in that direction is never used and both may say 128. Units of 16
@@ -43,14 +49,11 @@ __global__ void run_tiles(const uint32_t* a, const uint32_t* b, const uint32_t* 
   Fragment<typename Row::Accumulator, kWords> part;
   const int64_t warp = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes;
   part.load(a + warp * kWarpRows * kWords, c + warp * part.kWarpWordsOfD);
-  __syncthreads();
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   // The instruction reads shared memory through another proxy than the stores above.
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+  __syncthreads();
   Row::run(part.a, descriptor(right), part.d);
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 #endif
   part.store(d + warp * part.kWarpWordsOfD);
 }
