@@ -30,6 +30,8 @@ class Options {
   const std::string& argument(const std::string& name, const std::string& meaning);
   const std::string& argument(const std::string& name, const std::string& fallback,
                               const std::string& meaning);
+  const std::vector<std::string>& arguments(const std::string& name,
+                                            const std::string& meaning);  // one at least
 
   // Returns false if --help was asked for (and printed). Throws kArgument with the nearest known option.
   bool parse(const std::vector<std::string>& arguments);

@@ -77,6 +77,12 @@ const std::string& Options::argument(const std::string& name, const std::string&
   return text(name, fallback, meaning);
 }
 
+const std::vector<std::string>& Options::arguments(const std::string& name, const std::string& meaning) {
+  std::vector<std::string>& value = parser_->lists.emplace_back();
+  parser_->app.add_option(name, value, meaning)->required();
+  return value;
+}
+
 bool Options::parse(const std::vector<std::string>& arguments) {
   given_ = arguments;
   try {

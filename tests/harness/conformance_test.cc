@@ -1,4 +1,5 @@
 // The command `faultline conformance`, as a person calls it.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -56,10 +57,12 @@ void check_refused(const std::string& text, const std::string& place) {
 
 std::vector<std::string> captures() {
   std::vector<std::string> paths;
-  const char* const folder = "../shared/shared/mma_captures";
+  const std::string folder = std::string(std::getenv("TEST_SRCDIR")) + "/shared/shared/mma_captures";
   if (!std::filesystem::exists(folder))
     skip("the captures of real GPUs are not beside the checkout: ../shared/mma_captures");
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".txt") paths.push_back(entry.path());
+  }
   std::sort(paths.begin(), paths.end());
   return paths;
 }
