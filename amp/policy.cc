@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "engine/base/error.h"
+#include "engine/mma/unit.h"
 #include "engine/ops/cast.h"
 
 namespace faultline::amp {
@@ -26,13 +27,8 @@ Autocast::Autocast(Policy policy) : policy_(std::move(policy)) {
   if (!castable(policy_.compute)) {
     refuse(fmt::format("products cannot run in {}, choose f32, tf32, bf16 or f16", name(policy_.compute)));
   }
-  if (policy_.accumulate != Dtype::kF32 && policy_.accumulate != Dtype::kF16) {
-    refuse(fmt::format("products cannot accumulate in {}, choose f32 or f16", name(policy_.accumulate)));
-  }
-  if (policy_.accumulate == Dtype::kF16 && policy_.compute != Dtype::kF16) {
-    refuse(fmt::format("the f16 accumulator takes f16 products, not {}", name(policy_.compute)));
-  }
   if (policy_.split_k < 1) refuse(fmt::format("split_k = {} must be at least 1", policy_.split_k));
+  check_unit({.unit = policy_.unit, .accumulate = policy_.accumulate}, policy_.compute, "precision policy");
 }
 
 Variable Autocast::cast_input(const OpDef& op, size_t index, const Variable& input, Dtype target) {
@@ -68,6 +64,7 @@ Arithmetic Autocast::arithmetic(const OpDef& op) const {
   arithmetic.tf32 = policy_.compute == Dtype::kTf32;
   arithmetic.tf32_rounding = policy_.tf32_rounding;
   arithmetic.accumulate = policy_.accumulate;
+  arithmetic.k_plan = policy_.k_plan;
   arithmetic.split_k = policy_.split_k;
   arithmetic.split_reduce_in_output = policy_.split_reduce_in_output;
   return arithmetic;
@@ -83,6 +80,9 @@ ResolvedOp resolve(const Policy& policy, NumericClass numeric_class) {
       if (policy.split_k > 1) {
         accumulator += fmt::format(", split in {}, added in {}", policy.split_k,
                                    policy.split_reduce_in_output ? name(stored(policy.compute)) : "f32");
+      }
+      if (policy.k_plan != KPlanRule::kOfUnit) {
+        accumulator += policy.k_plan == KPlanRule::kLeaf ? ", samples in leaves" : ", samples in one chain";
       }
       return {numeric_class, type, policy.unit, accumulator};
     }

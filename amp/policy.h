@@ -16,6 +16,7 @@ struct Policy {
   std::string unit = "fma";     // matrix unit of products
   Dtype accumulate = Dtype::kF32;
   Tf32Rounding tf32_rounding = Tf32Rounding::kRna;
+  KPlanRule k_plan = KPlanRule::kOfUnit;
   int split_k = 1;
   bool split_reduce_in_output = false;
   Order order = Order::kOrdered;
@@ -31,7 +32,7 @@ struct Policy {
 // format.
 class Autocast : public PrecisionHook {
  public:
-  // Throws kArgument for a policy that cannot be.
+  // Throws kArgument for a policy that cannot be, and what check_unit throws.
   explicit Autocast(Policy policy);
 
   // Forgets the parameters' casts. Call it before each forward pass that gets its own backward: an optimizer

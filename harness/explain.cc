@@ -100,6 +100,10 @@ const std::vector<Cause>& causes() {
        [](const Evidence& e) {
          return arithmetic_differs(e, [](const Arithmetic& a) { return a.accumulate; });
        }},
+      {"k plan",
+       "the sum over samples was cut in another way",
+       {"precision.k_plan"},
+       [](const Evidence& e) { return arithmetic_differs(e, adds_by_leaves); }},
       {"split-K",
        "the product was cut along k into another number of parts",
        {"precision.split_"},

@@ -33,6 +33,7 @@ Names compute_formats() { return {"f32", "tf32", "bf16", "f16"}; }
 Names accumulators() { return {"f32", "f16"}; }
 Names tf32_roundings() { return {"rna", "rne", "truncate"}; }
 Names split_reductions() { return {"compute", "output"}; }
+Names k_plans() { return {"unit", "chain", "leaf"}; }
 Names orders() { return {"ordered", "shuffled"}; }
 Names on_skip() { return {"hold", "advance"}; }
 Names details() { return {"off", "state", "ops"}; }
@@ -149,6 +150,9 @@ const std::vector<Setting>& settings() {
       {"precision.unit", "fma", "matrix unit that products run on", 0, 0, registered<Unit>},
       {"precision.accumulate", "f32", "accumulator of products", 0, 0, accumulators},
       {"precision.tf32_rounding", "rna", "how f32 operands become tf32", 0, 0, tf32_roundings},
+      {"precision.k_plan", "unit",
+       "how sums over samples are cut: chain (not at all), leaf (8 samples), or as the unit does (fma: leaf)",
+       0, 0, k_plans},
       {"precision.split_k", 1, "parts into which k of every product is cut", 1, 1024},
       {"precision.split_reduce", "compute", "format in which the parts are added", 0, 0, split_reductions},
       {"reduction.order", "ordered", "order of the partial sums of gradients", 0, 0, orders},

@@ -62,6 +62,8 @@ amp::Policy policy(const Recipe& recipe) {
   policy.unit = recipe.text("precision.unit");
   policy.accumulate = dtype_from_name(recipe.text("precision.accumulate"));
   policy.tf32_rounding = tf32_rounding_from_name(recipe.text("precision.tf32_rounding"));
+  const std::string& k_plan = recipe.text("precision.k_plan");
+  if (k_plan != "unit") policy.k_plan = k_plan == "leaf" ? KPlanRule::kLeaf : KPlanRule::kChain;
   policy.split_k = static_cast<int>(recipe.integer("precision.split_k"));
   policy.split_reduce_in_output = recipe.text("precision.split_reduce") == "output";
   policy.order = recipe.text("reduction.order") == "shuffled" ? Order::kShuffled : Order::kOrdered;
@@ -162,6 +164,7 @@ class Resolver : public Observer {
       row["unit"] = a.unit;
       row["accumulate"] = faultline::name(a.accumulate);
       if (a.tf32) row["operands"] = std::string("tf32 ") + faultline::name(a.tf32_rounding);
+      row["k_plan"] = adds_by_leaves(a) ? "leaf" : "chain";
       if (a.split_k > 1) row["split_k"] = a.split_k;
     }
     rows.push_back(row);

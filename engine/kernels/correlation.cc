@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
+#include "engine/kernels/unit_sum.h"
 
 namespace faultline {
 namespace {
@@ -120,27 +120,36 @@ class ChainCorrelation {
   Scratch packed_;
 };
 
-// On any unit: the matrices are written out, sample by sample.
-void correlate_dense(const char* kernel, const Correlation& c, const UnitSum& unit_sum) {
+// On any unit: the matrices are written out. A tile is some rows of positions of one sample, with all channels.
+void correlate_dense(const char* kernel, const Correlation& c, const Unit& unit, Dtype input,
+                     const KPlan& plan, const KFormats& formats) {
   const PlaneLayout& layout = c.planes.layout();
   const int64_t K = c.K(), positions = c.rows * c.cols;
+  const int64_t row_tile = unit.dot ? std::clamp<int64_t>(kTilePositions / c.cols, 1, c.rows) : c.rows;
   std::vector<float> weights(c.M * K);
   for (int64_t i = 0; i < c.M * K; ++i) weights[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
-  parallel_for(kernel, layout.N, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> columns(K * positions), sum(c.M * positions);
-    for (int64_t sample = begin; sample < end; ++sample) {
-      float* next = columns.data();
-      for (int64_t tap : c.tap) {
-        const float* image = c.planes.data() + sample * layout.sample() + tap;
-        for (int64_t row = 0; row < c.rows; ++row)
-          next = std::copy_n(image + row * layout.width, c.cols, next);
-      }
-      run_unit_sum(unit_sum, weights.data(), columns.data(), sum.data());
-      for (int64_t m = 0; m < c.M; ++m) {
-        store_rows(c, sample, m, 0, c.rows, c.cols, sum.data() + m * positions);
-      }
+  std::vector<UnitSum::Interval> columns;
+  for (int64_t sample = 0; sample < layout.N; ++sample) {
+    for (const auto& [first, last] : cut_into(c.rows, row_tile)) {
+      columns.push_back({sample * positions + first * c.cols, sample * positions + last * c.cols});
     }
-  });
+  }
+  run_unit_sum({kernel, unit, plan, formats, input, K, weights.data(), cut_into(c.M, c.M), columns,
+                [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) {
+                  const int64_t row = n.begin % positions / c.cols, rows = n.size() / c.cols;
+                  const float* sample = c.planes.data() + n.begin / positions * layout.sample();
+                  for (int64_t i = k.begin; i < k.end; ++i) {
+                    const float* image = sample + c.tap[i] + row * layout.width;
+                    for (int64_t r = 0; r < rows; ++r)
+                      out = std::copy_n(image + r * layout.width, c.cols, out);
+                  }
+                },
+                [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) {
+                  const int64_t row = n.begin % positions / c.cols, rows = n.size() / c.cols;
+                  for (int64_t i = 0; i < m.size(); ++i) {
+                    store_rows(c, n.begin / positions, i, row, rows, c.cols, sums + i * n.size());
+                  }
+                }});
 }
 
 }  // namespace
@@ -152,7 +161,7 @@ void correlate(const char* kernel, const Correlation& c, const Unit& unit, Dtype
   if (arithmetic.unit == kFmaUnit)
     ChainCorrelation(c).run(kernel, plan, formats);
   else
-    correlate_dense(kernel, c, {unit, plan, formats, input, c.M, c.rows * c.cols, c.K()});
+    correlate_dense(kernel, c, unit, input, plan, formats);
 }
 
 }  // namespace faultline

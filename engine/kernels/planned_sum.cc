@@ -60,22 +60,4 @@ void run_tiled_sum(const TiledSum& sum) {
     run_tiles_and_ranges(sum);
 }
 
-void run_unit_sum(const UnitSum& sum, const float* a, const float* b, float* c) {
-  std::vector<float> part;
-  const auto chain = [&](const KPlan::Range& range, float* out) {
-    const int64_t depth = range.end - range.begin;
-    const float* left = a;
-    if (depth < sum.K) {
-      part.resize(sum.M * depth);
-      for (int64_t m = 0; m < sum.M; ++m) {
-        std::copy_n(a + m * sum.K + range.begin, depth, part.data() + m * depth);
-      }
-      left = part.data();
-    }
-    sum.unit.product(
-        {sum.M, sum.N, depth, left, b + range.begin * sum.N, out, sum.input, sum.formats.accumulate});
-  };
-  sum_ranges(sum.plan, sum.M * sum.N, sum.formats, chain, c);
-}
-
 }  // namespace faultline

@@ -4,7 +4,6 @@
 #include <functional>
 
 #include "engine/mma/k_plan.h"
-#include "engine/mma/unit.h"
 
 namespace faultline {
 
@@ -25,16 +24,6 @@ struct TiledSum {
 
 // Runs the tiles in parallel; the ranges of k as well where there are fewer tiles than threads.
 void run_tiled_sum(const TiledSum& sum);
-
-// c [M, N] = a [M, K] * b [K, N], dense and widened, by `unit`, range by range of the plan.
-struct UnitSum {
-  const Unit& unit;
-  const KPlan& plan;
-  KFormats formats;
-  Dtype input;
-  int64_t M, N, K;
-};
-void run_unit_sum(const UnitSum& sum, const float* a, const float* b, float* c);
 
 // How many of `items`, which together take `work` multiply-adds, are worth a thread.
 int64_t thread_grain(int64_t items, int64_t work);

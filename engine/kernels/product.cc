@@ -12,6 +12,7 @@
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
+#include "engine/kernels/unit_sum.h"
 
 namespace faultline {
 namespace {
@@ -40,20 +41,35 @@ void finish_row(const ProductArgs& args, int64_t m, int64_t n_begin, int64_t n_e
   convert_rows({sum, Dtype::kF32, n}, {out, args.out_dtype, n}, 1, n);
 }
 
+// A quarter of n, so that there are tiles for some threads: enough to be worth packing, not more than caches.
+int64_t tile_size(int64_t n) { return std::clamp<int64_t>((n + 127) / 128 * 32, 32, 256); }
+
+// The driver of every other unit.
 void unit_product(const ProductArgs& args, const Unit& unit, const KPlan& plan, const F32Matrix& a,
                   const F32Matrix& b) {
-  std::vector<float> left(args.M * args.K), right(args.K * args.N), sum(args.M * args.N);
-  copy_dense(a, args.M, args.K, left.data());
-  copy_dense(b, args.K, args.N, right.data());
-  const UnitSum unit_sum{unit,
-                         plan,
-                         k_formats(args.arithmetic, args.out_dtype),
-                         unit_input(args.arithmetic, args.a.dtype),
-                         args.M,
-                         args.N,
-                         args.K};
-  run_unit_sum(unit_sum, left.data(), right.data(), sum.data());
-  for (int64_t m = 0; m < args.M; ++m) finish_row(args, m, 0, args.N, sum.data() + m * args.N);
+  const bool dense = a.col_stride == 1 && a.row_stride == args.K;
+  const Scratch left(dense ? 0 : args.M * args.K);
+  if (!dense) {
+    const int64_t grain = thread_grain(args.M, kMoveWork * args.M * args.K);
+    parallel_for("product.pack", args.M, grain, [&](int64_t first, int64_t last) {
+      const F32Matrix rows{a.data + first * a.row_stride, a.row_stride, a.col_stride};
+      copy_dense(rows, last - first, args.K, left.data() + first * args.K);
+    });
+  }
+  const int64_t tile_rows = unit.dot ? tile_size(args.M) : args.M;
+  const int64_t tile_columns = unit.dot ? tile_size(args.N) : args.N;
+  run_unit_sum({"product", unit, plan, k_formats(args.arithmetic, args.out_dtype),
+                unit_input(args.arithmetic, args.a.dtype), args.K, dense ? a.data : left.data(),
+                cut_into(args.M, tile_rows), cut_into(args.N, tile_columns),
+                [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) {
+                  const float* first = b.data + k.begin * b.row_stride + n.begin * b.col_stride;
+                  copy_dense({first, b.row_stride, b.col_stride}, k.end - k.begin, n.size(), out);
+                },
+                [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) {
+                  for (int64_t i = 0; i < m.size(); ++i) {
+                    finish_row(args, m.begin + i, n.begin, n.end, sums + i * n.size());
+                  }
+                }});
 }
 
 // Packs the rows of a, panel after panel.

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
+#include "engine/kernels/unit_sum.h"
 
 namespace faultline {
 namespace {
@@ -113,27 +115,66 @@ class ChainGradient {
   std::vector<int64_t> right_step_;
 };
 
-// On any unit, as dy [OC, positions] * image [positions, taps], both written out.
-void dense_gradient(const WeightGradient& g, const Unit& unit, Dtype input, const KPlan& plan,
-                    const KFormats& formats) {
-  const ImageOffsets offsets(g);
-  const int64_t N = g.shape.N, OC = g.shape.OC, positions = offsets.position.size(), K = N * positions;
-  const int64_t taps = offsets.tap.size();
-  std::vector<float> left(OC * K), right(K * taps), sum(OC * taps);
-  for (int64_t oc = 0; oc < OC; ++oc) {
-    for (int64_t k = 0; k < K; ++k) {
-      const int64_t line = k / positions * OC + oc;
-      left[oc * K + k] = g.dy.data[line * g.dy.row_stride + k % positions * g.dy.col_stride];
+// On any unit, as dy [OC, positions] * image [positions, taps], both written out. A tile is some taps, with all
+// channels.
+class DenseGradient {
+ public:
+  explicit DenseGradient(const WeightGradient& g)
+      : g_(g),
+        offsets_(g),
+        positions_(offsets_.position.size()),
+        taps_(offsets_.tap.size()),
+        K_(g.shape.N * positions_),
+        left_(g.shape.OC * K_) {
+    const int64_t lines = g.shape.N * g.shape.OC;
+    parallel_for("conv2d_dw.pack", lines, thread_grain(lines, kMoveWork * lines * positions_),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t i = first; i < last; ++i) {
+                     const F32Matrix line{g.dy.data + i * g.dy.row_stride, 0, g.dy.col_stride};
+                     float* out = left_.data() + i % g.shape.OC * K_ + i / g.shape.OC * positions_;
+                     copy_dense(line, 1, positions_, out);
+                   }
+                 });
+  }
+
+  void run(const Unit& unit, Dtype input, const KPlan& plan, const KFormats& formats) const {
+    const int64_t OC = g_.shape.OC, tile = unit.dot ? kTileTaps : taps_;
+    run_unit_sum(
+        {"conv2d_dw", unit, plan, formats, input, K_, left_.data(), cut_into(OC, OC), cut_into(taps_, tile),
+         [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); },
+         [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); }});
+  }
+
+ private:
+  static constexpr int64_t kTileTaps = 32;
+
+  // What the taps n read at the positions k, position by position: rows of outputs are copied tap by tap first.
+  void right(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
+    const int64_t depth = k.end - k.begin, OW = g_.shape.OW();
+    const Scratch reads(n.size() * depth);
+    for (int64_t tap = n.begin; tap < n.end; ++tap) {
+      float* next = reads.data() + (tap - n.begin) * depth;
+      for (int64_t i = k.begin, count; i < k.end; i += count) {
+        const int64_t position = i % positions_;
+        count = std::min(OW - position % OW, k.end - i);
+        const float* sample = g_.image.data() + i / positions_ * g_.image.layout().sample();
+        next = std::copy_n(sample + offsets_.tap[tap] + offsets_.position[position], count, next);
+      }
     }
+    copy_dense({reads.data(), 1, depth}, depth, n.size(), out);
   }
-  for (int64_t k = 0; k < K; ++k) {
-    const float* image =
-        g.image.data() + k / positions * g.image.layout().sample() + offsets.position[k % positions];
-    for (int64_t tap = 0; tap < taps; ++tap) right[k * taps + tap] = image[offsets.tap[tap]];
+
+  void finish(const UnitSum::Interval& n, const float* sums) const {
+    const Dtype dtype = g_.dw.dtype;
+    char* out = static_cast<char*>(g_.dw.data) + n.begin * size_bytes(dtype);
+    convert_rows({sums, Dtype::kF32, n.size()}, {out, dtype, taps_}, g_.shape.OC, n.size());
   }
-  run_unit_sum({unit, plan, formats, input, OC, taps, K}, left.data(), right.data(), sum.data());
-  convert_rows({sum.data(), Dtype::kF32, taps}, {g.dw.data, g.dw.dtype, taps}, OC, taps);
-}
+
+  const WeightGradient& g_;
+  ImageOffsets offsets_;
+  int64_t positions_, taps_, K_;
+  Scratch left_;
+};
 
 }  // namespace
 
@@ -144,7 +185,7 @@ void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, con
   if (arithmetic.unit == kFmaUnit)
     ChainGradient(g).run(plan, formats);
   else
-    dense_gradient(g, unit, input, plan, formats);
+    DenseGradient(g).run(unit, input, plan, formats);
 }
 
 }  // namespace faultline

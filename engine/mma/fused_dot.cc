@@ -37,6 +37,7 @@ Term product(const Term& a, const Term& b) {
 
 // The term as a multiple of 2^quantum, cut toward zero.
 int64_t aligned(const Term& term, int quantum) {
+  if (term.significand == 0) return 0;  // its exponent took no part, so that the shift has no bound
   const int shift = term.exponent - term.fraction - quantum;
   const int64_t magnitude = shift >= 0 ? term.significand << shift : term.significand >> std::min(-shift, 63);
   return term.negative ? -magnitude : magnitude;

@@ -119,7 +119,7 @@ KPlan plan_k(int64_t k, int64_t k_per_leaf, bool gradient_sum, const Arithmetic&
     const int64_t equal = (k + arithmetic.split_k - 1) / arithmetic.split_k;
     part = std::max<int64_t>((equal + kPartMultiple - 1) / kPartMultiple, 1) * kPartMultiple;
     plan.join = KPlan::Join::kChain;
-  } else if (k_per_leaf > 0 && fma && !shuffled) {
+  } else if (k_per_leaf > 0 && adds_by_leaves(arithmetic) && !shuffled) {
     part = k_per_leaf;
   }
   for (int64_t begin = 0; begin < k; begin += part) {

@@ -31,14 +31,13 @@ struct KPlan {
 };
 
 // Returns the plan of a sum over k terms.
-//   fma, ordered, split_k 1   leaves of k_per_leaf terms (one if it is 0), each in blocks of 512; tree.
-//   another unit              the whole k is one range: the leaf rule does not apply.
-//   split_k S > 1             S parts of ceil(k / S) terms rounded up to a multiple of 8 (the last shorter,
-//   none
+//   ordered, split_k 1        leaves of k_per_leaf terms if the arithmetic adds by leaves (one leaf if
+//                             k_per_leaf is 0), else one leaf; tree.
+//   split_k S > 1             S parts of ceil(k / S) terms rounded up to a multiple of 8 (the last shorter, none
 //                             empty) in place of the leaves; chain.
-//   shuffled, gradient_sum    blocks of 256 in place of 512 or of the whole, those of a part in an order
-//   drawn by
-//                             Philox from (order_seed, order_stream); the leaf rule does not apply.
+//   shuffled, gradient_sum    one leaf in blocks of 256, those of a part in an order drawn by Philox from
+//                             (order_seed, order_stream).
+// Unit fma cuts leaves and parts into blocks of 512; another unit takes each as one range.
 // `k_per_leaf` is 0 where k holds no sample, else the terms of 8 samples.
 KPlan plan_k(int64_t k, int64_t k_per_leaf, bool gradient_sum, const Arithmetic& arithmetic);
 

@@ -81,10 +81,19 @@ Sums<float> unit_chains(const ProductOrder& order, const KPlan::Range& range, co
     std::copy_n(a.begin() + m * order.K + range.begin, depth, left.begin() + m * depth);
   }
   Sums<float> sums(order.M * order.N);
-  Registry<Unit>::instance()
-      .find(arithmetic.unit)
-      .product({order.M, order.N, depth, left.data(), b.data() + range.begin * order.N, sums.data(), input,
-                arithmetic.accumulate});
+  const Unit& unit = Registry<Unit>::instance().find(arithmetic.unit);
+  const UnitProduct product{order.M,
+                            order.N,
+                            depth,
+                            left.data(),
+                            b.data() + range.begin * order.N,
+                            sums.data(),
+                            input,
+                            arithmetic.accumulate};
+  if (unit.dot)
+    product_of_dots(product, unit.dot);
+  else
+    unit.product(product);
   return sums;
 }
 

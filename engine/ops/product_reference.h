@@ -21,7 +21,8 @@ struct ProductOrder {
 
 // Returns a times b by the definition (numerics.md 2.1, 2.3, 3 and 4), before bias and rounding to `out`; so
 // one recorded call can be made again. Operands are dense and widened from `stored`; T = double keeps the
-// order in f64. A unit other than fma is asked for its own product.
+// order in f64. A unit other than fma has its plain model, or is
+// asked for its own product where it has none.
 template <class T>
 std::vector<T> reference_product(const ProductOrder& order, std::vector<T> a, std::vector<T> b, Dtype stored,
                                  Dtype out, const Arithmetic& arithmetic);

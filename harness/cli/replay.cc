@@ -36,6 +36,7 @@ std::string arithmetic_text(const Arithmetic& a) {
   std::string text =
       fmt::format("unit {}, accumulates in {}, split_k {}, order {}", a.unit, name(a.accumulate), a.split_k,
                   a.order == Order::kShuffled ? fmt::format("shuffled by seed {}", a.order_seed) : "ordered");
+  if (!adds_by_leaves(a)) text += ", samples in one chain";
   if (a.tf32) text += fmt::format(", operands rounded to tf32 ({})", name(a.tf32_rounding));
   return text;
 }

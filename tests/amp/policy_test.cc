@@ -135,14 +135,15 @@ TEST_CASE("autocast: units and accumulators are for products alone, the order is
   const Policy policy = {.compute = Dtype::kF16,
                          .unit = "h100",
                          .accumulate = Dtype::kF16,
+                         .k_plan = KPlanRule::kLeaf,
                          .split_k = 4,
                          .split_reduce_in_output = true,
                          .order = Order::kShuffled,
                          .order_seed = 9};
   const Autocast autocast(policy);
   const Arithmetic product = autocast.arithmetic(*kProduct), other = autocast.arithmetic(*kF32);
-  CHECK(product ==
-        Arithmetic{"h100", false, Tf32Rounding::kRna, Dtype::kF16, 4, true, Order::kShuffled, 9, 0});
+  CHECK(product == Arithmetic{"h100", false, Tf32Rounding::kRna, Dtype::kF16, KPlanRule::kLeaf, 4, true,
+                              Order::kShuffled, 9, 0});
   Arithmetic expected;
   expected.order = Order::kShuffled;
   expected.order_seed = 9;
@@ -150,11 +151,12 @@ TEST_CASE("autocast: units and accumulators are for products alone, the order is
 }
 
 TEST_CASE("autocast: the manifest's rows say type, unit and accumulator of every class") {
-  const std::vector<ResolvedOp> rows = resolve({.compute = Dtype::kTf32, .unit = "a100", .split_k = 2});
+  const std::vector<ResolvedOp> rows =
+      resolve({.compute = Dtype::kTf32, .unit = "a100", .k_plan = KPlanRule::kLeaf, .split_k = 2});
   REQUIRE(rows.size() == 4);
   CHECK(rows[0].type == "tf32 (rna)");
   CHECK(rows[0].unit == "a100");
-  CHECK(rows[0].accumulator == "f32 ordered, split in 2, added in f32");
+  CHECK(rows[0].accumulator == "f32 ordered, split in 2, added in f32, samples in leaves");
   CHECK(rows[1].type == "f32");
   CHECK(rows[1].unit.empty());
 }
@@ -163,9 +165,13 @@ TEST_CASE("autocast: a policy that cannot be gives one line") {
   CHECK_THROWS_WITH(Autocast({.compute = Dtype::kF64}),
                     "precision policy: products cannot run in f64, choose f32, tf32, bf16 or f16");
   CHECK_THROWS_WITH(Autocast({.compute = Dtype::kI32}), Catch::Contains("cannot run in i32"));
-  CHECK_THROWS_WITH(Autocast({.accumulate = Dtype::kBf16}), Catch::Contains("cannot accumulate in bf16"));
+  CHECK_THROWS_WITH(Autocast({.accumulate = Dtype::kBf16}),
+                    Catch::Contains("unit fma has no product f32 -> bf16"));
   CHECK_THROWS_WITH(Autocast({.compute = Dtype::kBf16, .accumulate = Dtype::kF16}),
-                    Catch::Contains("the f16 accumulator takes f16 products, not bf16"));
+                    Catch::Contains("unit fma has no product bf16 -> f16"));
+  CHECK_THROWS_WITH(Autocast({.compute = Dtype::kBf16, .unit = "v100"}),
+                    "precision policy: unit v100 has no product bf16 -> f32 (it has f16 -> f32, f16 -> f16)");
+  CHECK_THROWS_WITH(Autocast({.unit = "h10"}), Catch::Contains("unknown unit 'h10', did you mean 'h100'?"));
   CHECK_THROWS_WITH(Autocast({.split_k = 0}), Catch::Contains("split_k = 0"));
 }
 

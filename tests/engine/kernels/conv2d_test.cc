@@ -80,7 +80,7 @@ Values expected_y(const Case& c, const Arrays& a) {
                                            ow * s.stride_w + kw - s.pad_w),
                                    element(a.w, c.how, s.C, s.KH, s.KW, oc, ch, kh, kw));
               }
-          float sum = reference::sum(terms, 0, c.how, c.out);
+          float sum = reference::sum(terms, 0, c.how, c.in, c.out);
           if (c.bias) sum += a.bias.at(oc);
           out.set(i++, sum);
         }
@@ -105,7 +105,7 @@ Values expected_dx(const Case& c, const Arrays& a) {
                     element(a.dy, c.how, s.OC, s.OH(), s.OW(), n, oc, u / s.stride_h, v / s.stride_w),
                     element(a.w, c.how, s.C, s.KH, s.KW, oc, ch, kh, kw));
               }
-          out.set(i++, reference::sum(terms, 0, c.how, c.out));
+          out.set(i++, reference::sum(terms, 0, c.how, c.in, c.out));
         }
   return out;
 }
@@ -126,7 +126,7 @@ Values expected_dw(const Case& c, const Arrays& a) {
                                    element(a.x, c.how, s.C, s.H, s.W, n, ch, oh * s.stride_h + kh - s.pad_h,
                                            ow * s.stride_w + kw - s.pad_w));
               }
-          out.set(i++, reference::sum(terms, 8 * s.OH() * s.OW(), c.how, c.out));
+          out.set(i++, reference::sum(terms, 8 * s.OH() * s.OW(), c.how, c.in, c.out));
         }
   return out;
 }
@@ -259,28 +259,58 @@ TEST_CASE("conv2d: small integers are exact on every unit") {
   }
 }
 
+// Under every instruction set of this machine and 1, 2, 3 and 8 threads.
+void check_everywhere(const Case& c) {
+  const Arrays arrays(c);
+  const Values y = expected_y(c, arrays), dx = expected_dx(c, arrays), dw = expected_dw(c, arrays);
+  for (const std::string& set : instruction_sets()) {
+    set_instruction_set(set);
+    for (int count : {1, 2, 3, 8}) {
+      set_threads(count);
+      const Results got = run(c, arrays);
+      INFO(text(c));
+      CHECK(differences(got.y, y) == 0);
+      CHECK(differences(got.dx, dx) == 0);
+      CHECK(differences(got.dw, dw) == 0);
+    }
+  }
+  set_instruction_set("");
+  set_threads(1);
+}
+
 TEST_CASE("conv2d: bits do not depend on instruction set or threads") {
   const Case cases[] = {{kLenet1, Dtype::kF32, Dtype::kF32, Fill::kReals, {}, true},
                         {kLenet2, Dtype::kF16, Dtype::kF16},
                         {kShapes[2]},
                         {kShapes[9]}};
-  for (const Case& c : cases) {
-    const Arrays arrays(c);
-    const Values y = expected_y(c, arrays), dx = expected_dx(c, arrays), dw = expected_dw(c, arrays);
-    for (const std::string& set : instruction_sets()) {
-      set_instruction_set(set);
-      for (int count : {1, 2, 3, 8}) {
-        set_threads(count);
-        const Results got = run(c, arrays);
-        INFO(text(c));
-        CHECK(differences(got.y, y) == 0);
-        CHECK(differences(got.dx, dx) == 0);
-        CHECK(differences(got.dw, dw) == 0);
+  for (const Case& c : cases) check_everywhere(c);
+}
+
+TEST_CASE("conv2d: a chip's are its plain model's, under every instruction set and number of threads") {
+  struct Chip {
+    const char* unit;
+    Dtype in;
+    bool tf32;
+    Dtype accumulate;
+  };
+  const Chip chips[] = {
+      {"v100", Dtype::kF16, false, Dtype::kF32},  {"a100", Dtype::kF16, false, Dtype::kF32},
+      {"a100", Dtype::kF32, true, Dtype::kF32},   {"h100", Dtype::kF16, false, Dtype::kF32},
+      {"h100", Dtype::kBf16, false, Dtype::kF32}, {"h100", Dtype::kF16, false, Dtype::kF16}};
+  for (const Chip& chip : chips) {
+    for (const Conv2dShape& shape : {kShapes[2], kShapes[9], Conv2dShape{11, 2, 9, 8, 5, 3, 3}}) {
+      for (KPlanRule k_plan : {KPlanRule::kChain, KPlanRule::kLeaf}) {
+        Case c{shape, chip.in, chip.in, k_plan == KPlanRule::kLeaf ? Fill::kSpecials : Fill::kReals};
+        c.how.unit = chip.unit;
+        c.how.tf32 = chip.tf32;
+        c.how.accumulate = chip.accumulate;
+        c.how.k_plan = k_plan;
+        check_everywhere(c);
+        c.how.split_k = 2;
+        check_everywhere(c);
       }
     }
   }
-  set_instruction_set("");
-  set_threads(1);
 }
 
 TEST_CASE("conv2d: eigen's bits do not depend on threads") {
@@ -298,11 +328,17 @@ TEST_CASE("conv2d: eigen's bits do not depend on threads") {
 
 TEST_CASE("conv2d: each kernel runs on two threads") {
   set_threads(2);
-  const Case c{{8, 6, 14, 14, 16, 5, 5}};
-  const Arrays arrays(c);
-  reset_threads_used();
-  run(c, arrays);
-  for (const char* kernel : {"conv2d_forward", "conv2d_dx", "conv2d_dw"}) CHECK(threads_used()[kernel] == 2);
+  for (const std::string unit : {"fma", "h100"}) {
+    Case c{{8, 6, 14, 14, 16, 5, 5}, Dtype::kF16, Dtype::kF16};
+    c.how.unit = unit;
+    const Arrays arrays(c);
+    reset_threads_used();
+    run(c, arrays);
+    INFO(unit);
+    for (const char* kernel : {"conv2d_forward", "conv2d_dx", "conv2d_dw"}) {
+      CHECK(threads_used()[kernel] == 2);
+    }
+  }
   set_threads(1);
 }
 

@@ -78,7 +78,7 @@ Values expected(const Case& c, const Operands& o) {
         terms.emplace_back(o.a.at(m * o.a_at.row + k * o.a_at.col, c.how),
                            o.b.at(k * o.b_at.row + n * o.b_at.col, c.how));
       }
-      float sum = reference::sum(terms, c.k_per_leaf, c.how, c.out);
+      float sum = reference::sum(terms, c.k_per_leaf, c.how, c.in, c.out);
       if (c.bias_m) sum += o.bias_m.at(m);
       if (c.bias_n) sum += o.bias_n.at(n);
       out.set(m * c.N + n, sum);
@@ -282,6 +282,46 @@ TEST_CASE("product: bits do not depend on instruction set or threads") {
   check_everywhere(small);
   Case f16{64, 84, 120, Dtype::kF16, Dtype::kF16, false, true, true};
   check_everywhere(f16);
+}
+
+// Settings of the chips, with the formats that tensors hold.
+struct Chip {
+  const char* unit;
+  Dtype in;
+  bool tf32 = false;
+  Dtype accumulate = Dtype::kF32;
+};
+const Chip kChips[] = {{"v100", Dtype::kF16},       {"v100", Dtype::kF16, false, Dtype::kF16},
+                       {"a100", Dtype::kBf16},      {"a100", Dtype::kF32, true},
+                       {"h100", Dtype::kF16},       {"h100", Dtype::kBf16},
+                       {"h100", Dtype::kF32, true}, {"h100", Dtype::kF16, false, Dtype::kF16}};
+
+TEST_CASE("product: a chip's is its plain model's, under every instruction set and number of threads") {
+  for (const Chip& chip : kChips) {
+    for (Fill fill : {Fill::kReals, Fill::kSpecials}) {
+      Case c{37, 83, 203, chip.in, chip.in, true, true, true, false, 40, fill};
+      c.how.unit = chip.unit;
+      c.how.tf32 = chip.tf32;
+      c.how.accumulate = chip.accumulate;
+      check_everywhere(c);
+      c.how.k_plan = KPlanRule::kLeaf;
+      check_everywhere(c);
+      c.a_transposed = c.b_transposed = false;
+      c.how.split_k = 3;
+      c.how.split_reduce_in_output = true;
+      check_everywhere(c);
+    }
+  }
+}
+
+TEST_CASE("product: a chip's runs on two threads") {
+  set_threads(2);
+  Case c{64, 120, 256, Dtype::kF16, Dtype::kF16, true};
+  c.how.unit = "h100";
+  reset_threads_used();
+  run(c, Operands(c));
+  CHECK(threads_used()["product"] == 2);
+  set_threads(1);
 }
 
 TEST_CASE("product: runs on two threads, over tiles or over k") {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/mma/arithmetic.h"
+#include "engine/mma/unit.h"
 #include "engine/numerics/dtype.h"
 
 // numerics.md 2.1, 2.3 and 3, one output at a time and as plainly as they read.
@@ -39,34 +40,49 @@ inline float chain(const std::vector<Term>& terms, size_t begin, size_t end, Dty
 
 inline float add(float a, float b, Dtype format) { return static_cast<float>(round_to(a + b, format)); }
 
-inline float blocks(const std::vector<Term>& terms, size_t begin, size_t end, Dtype accumulate) {
-  float sum = chain(terms, begin, std::min(end, begin + 512), accumulate);
+// One range of the plan: by the unit's plain model where it has one, else in blocks of 512.
+inline float range(const std::vector<Term>& terms, size_t begin, size_t end, const Arithmetic& how,
+                   Dtype input) {
+  const Unit& unit = Registry<Unit>::instance().find(how.unit);
+  if (how.unit != kFmaUnit && unit.dot) {
+    std::vector<float> a, b;
+    for (size_t k = begin; k < end; ++k) {
+      a.push_back(terms[k].first);
+      b.push_back(terms[k].second);
+    }
+    return unit.dot({input, how.accumulate}, a.data(), b.data(), static_cast<int64_t>(a.size()), 0.0f);
+  }
+  float sum = chain(terms, begin, std::min(end, begin + 512), how.accumulate);
   for (size_t k = begin + 512; k < end; k += 512) {
-    sum = add(sum, chain(terms, k, std::min(end, k + 512), accumulate), accumulate);
+    sum = add(sum, chain(terms, k, std::min(end, k + 512), how.accumulate), how.accumulate);
   }
   return sum;
 }
 
-// The result in f32, before the last rounding. `per_leaf` 0: the index holds no sample.
-inline float sum(const std::vector<Term>& terms, size_t per_leaf, const Arithmetic& how, Dtype out) {
+// The result in f32, before the last rounding, of operands stored as `in`. `per_leaf` 0: the index holds no sample.
+inline float sum(const std::vector<Term>& terms, size_t per_leaf, const Arithmetic& how, Dtype in,
+                 Dtype out) {
   const size_t K = terms.size();
+  const Dtype input = how.tf32 && in == Dtype::kF32 ? Dtype::kTf32 : in;
   if (K == 0) return 0;
   if (how.split_k > 1) {
     const Dtype parts = how.split_reduce_in_output ? out : Dtype::kF32;
     const size_t part = ((K + how.split_k - 1) / how.split_k + 7) / 8 * 8;
-    float total = blocks(terms, 0, std::min(K, part), how.accumulate);
+    float total = range(terms, 0, std::min(K, part), how, input);
     if (part < K) total = static_cast<float>(round_to(total, parts));
     for (size_t k = part; k < K; k += part) {
-      const float next = blocks(terms, k, std::min(K, k + part), how.accumulate);
+      const float next = range(terms, k, std::min(K, k + part), how, input);
       total = add(total, static_cast<float>(round_to(next, parts)), how.accumulate);
       total = static_cast<float>(round_to(total, parts));
     }
     return total;
   }
-  if (per_leaf == 0) per_leaf = K;
+  const bool leaves =
+      how.k_plan == KPlanRule::kLeaf || (how.k_plan == KPlanRule::kOfUnit && how.unit == kFmaUnit);
+  if (per_leaf == 0 || !leaves) per_leaf = K;
   std::vector<float> level;
   for (size_t k = 0; k < K; k += per_leaf) {
-    level.push_back(blocks(terms, k, std::min(K, k + per_leaf), how.accumulate));
+    level.push_back(range(terms, k, std::min(K, k + per_leaf), how, input));
   }
   while (level.size() > 1) {
     std::vector<float> next;

@@ -70,6 +70,19 @@ TEST_CASE("k plan: split_k cuts parts of a multiple of 8 and joins them as a cha
   CHECK(text(plan_k(0, 0, false, split(4))) == "chain");
 }
 
+TEST_CASE("k plan: leaf and chain can be chosen for any unit") {
+  Arithmetic arithmetic;
+  arithmetic.k_plan = KPlanRule::kChain;
+  CHECK(text(plan_k(1100, 40, true, arithmetic)) == "tree | 0-512 512-1024 1024-1100");
+  arithmetic.unit = "h100";
+  CHECK(text(plan_k(1100, 40, true, arithmetic)) == "tree | 0-1100");
+  arithmetic.k_plan = KPlanRule::kLeaf;
+  CHECK(text(plan_k(1500, 700, true, arithmetic)) == "tree | 0-700 | 700-1400 | 1400-1500");
+  CHECK(text(plan_k(1500, 0, false, arithmetic)) == "tree | 0-1500");
+  arithmetic.split_k = 2;
+  CHECK(text(plan_k(1500, 700, true, arithmetic)) == "chain | 0-752 | 752-1500");
+}
+
 TEST_CASE("k plan: another unit takes the whole k, samples included") {
   Arithmetic arithmetic = split(1);
   arithmetic.unit = "eigen";

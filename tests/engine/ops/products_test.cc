@@ -58,6 +58,10 @@ std::vector<Arithmetic> arithmetics(Dtype dtype) {
       if (input != dtype && !(tf32 && dtype == Dtype::kF32)) continue;
       Arithmetic plain{.unit = name, .tf32 = tf32, .accumulate = accumulate};
       all.push_back(plain);
+      if (name != kFmaUnit) {
+        plain.k_plan = KPlanRule::kLeaf;
+        all.push_back(plain);
+      }
       plain.split_k = 3;
       all.push_back(plain);
       plain.split_reduce_in_output = true;
@@ -70,9 +74,9 @@ std::vector<Arithmetic> arithmetics(Dtype dtype) {
 }
 
 std::string describe(const Arithmetic& a) {
-  return a.unit + (a.tf32 ? " tf32" : "") + " accumulate " + name(a.accumulate) + " split_k " +
-         std::to_string(a.split_k) + (a.split_reduce_in_output ? " in output" : "") +
-         (a.order == Order::kShuffled ? " shuffled" : "");
+  return a.unit + (a.tf32 ? " tf32" : "") + " accumulate " + name(a.accumulate) +
+         (a.k_plan == KPlanRule::kLeaf ? " leaf" : "") + " split_k " + std::to_string(a.split_k) +
+         (a.split_reduce_in_output ? " in output" : "") + (a.order == Order::kShuffled ? " shuffled" : "");
 }
 
 void require_reference_bits(const OpDef& op, const OpCall& call) {
