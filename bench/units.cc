@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -127,7 +128,9 @@ double median(std::vector<double> values) {
 // Names of all products: those of operands that tensors hold.
 std::vector<std::string> register_products() {
   std::vector<std::string> names;
+  std::set<std::string> seen;  // a unit with two names is measured under the first
   for (const auto& [unit, row] : Registry<Unit>::instance().entries()) {
+    if (!seen.insert(row.description).second) continue;
     for (const UnitFormat& format : row.formats) {
       if (!info(format.input).storable && format.input != Dtype::kTf32) continue;
       const std::string name =

@@ -11,7 +11,8 @@ namespace {
 
 constexpr int64_t kSeeds[] = {1, 2, 3, 4, 5};
 
-double smallest_accuracy(const std::string& compute, const std::string& scaler) {
+double smallest_accuracy(const std::string& compute, const std::string& scaler,
+                         const std::string& unit = "fma") {
   double smallest = 1;
   for (int64_t seed : kSeeds) {
     Recipe recipe;
@@ -20,12 +21,13 @@ double smallest_accuracy(const std::string& compute, const std::string& scaler) 
     recipe.set("runtime.threads", "2", "test");
     recipe.set("ledger.detail", "off", "test");
     recipe.set("precision.compute", compute, "test");
+    recipe.set("precision.unit", unit, "test");
     recipe.set("amp.scaler", scaler, "test");
     apply_runtime(recipe);
     Trainer trainer(recipe);
     while (trainer.next_step() < trainer.steps()) trainer.step();
     const double accuracy = trainer.evaluate().accuracy;
-    fmt::print("lenet {} {} seed {}: test accuracy {:.4f}\n", compute, scaler, seed, accuracy);
+    fmt::print("lenet {} {} {} seed {}: test accuracy {:.4f}\n", compute, unit, scaler, seed, accuracy);
     smallest = std::min(smallest, accuracy);
   }
   return smallest;
@@ -39,6 +41,10 @@ TEST_CASE("lenet: one epoch in bf16 reaches 0.82 on every seed") {
 }
 TEST_CASE("lenet: one epoch in f16 with dynamic scaling reaches 0.82 on every seed") {
   CHECK(smallest_accuracy("f16", "dynamic") >= 0.82);
+}
+
+TEST_CASE("lenet: one epoch in f16 on h100 with dynamic scaling reaches 0.82 on every seed") {
+  CHECK(smallest_accuracy("f16", "dynamic", "h100") >= 0.82);
 }
 
 }  // namespace
