@@ -10,8 +10,6 @@
 namespace faultline::harness {
 namespace {
 
-constexpr int64_t kWindow = 16;  // A multiple of every chip's step in 16-bit formats and tf32.
-
 std::optional<Dot> dot_of(const Recorded& recorded, size_t output, int64_t element) {
   const OpDef* op = recorded.op;
   if (op == nullptr || !op->forward_dot) return std::nullopt;
@@ -36,19 +34,19 @@ double exact_sum(const Dot& dot) {
   return sum.round_f64();
 }
 
-// The names of the units to show: the sides' own, then every other chip that takes the format, by one name each.
+// The names of the units to show: the sides' own, then one of each that adds in another way.
 std::vector<std::string> shown_units(const std::string& a, const std::string& b, UnitFormat format) {
-  std::vector<std::string> names = {a};
-  if (b != a) names.push_back(b);
-  std::vector<std::string> descriptions;
-  for (const auto& [name, unit] : Registry<Unit>::instance().entries()) {
-    const bool shown = std::find(names.begin(), names.end(), name) != names.end();
+  const auto& units = Registry<Unit>::instance();
+  std::vector<std::string> names = {a}, orders = {order_phrase(units.find(a), format)};
+  const auto add = [&](const std::string& name) {
+    names.push_back(name);
+    orders.push_back(order_phrase(units.find(name), format));
+  };
+  if (b != a) add(b);
+  for (const auto& [name, unit] : units.entries()) {
     const bool takes = std::find(unit.formats.begin(), unit.formats.end(), format) != unit.formats.end();
-    const bool alias =
-        std::any_of(names.begin(), names.end(), [&, text = unit.description](const std::string& other) {
-          return Registry<Unit>::instance().find(other).description == text;
-        });
-    if (!shown && takes && unit.dot && !alias) names.push_back(name);
+    const bool known = std::find(orders.begin(), orders.end(), order_phrase(unit, format)) != orders.end();
+    if (takes && unit.dot && !known) add(name);
   }
   return names;
 }
@@ -73,7 +71,7 @@ DotStep step_of(const StepTrace& trace, int64_t first) {
 
 UnitWindow window_of(const std::string& name, UnitFormat format, const Dot& dot, int64_t first, float start) {
   const Unit& unit = Registry<Unit>::instance().find(name);
-  const int64_t terms = std::min<int64_t>(kWindow, dot.a.size() - first);
+  const int64_t terms = std::min<int64_t>(kDotWindow, dot.a.size() - first);
   const float *a = dot.a.data() + first, *b = dot.b.data() + first;
   UnitWindow window{name, {}, unit.dot(format, a, b, terms, start)};
   if (const StepRule* rule = step_rule(unit.rules, format)) {
@@ -93,8 +91,8 @@ void find_window(const std::string& a, const std::string& b, UnitFormat format, 
                 &dot_b = Registry<Unit>::instance().find(b).dot;
   if (a == b || !dot_a || !dot_b) return;
   float sum = 0;
-  for (int64_t k = 0; k < detail.k; k += kWindow) {
-    const int64_t terms = std::min(kWindow, detail.k - k);
+  for (int64_t k = 0; k < detail.k; k += kDotWindow) {
+    const int64_t terms = std::min(kDotWindow, detail.k - k);
     const float next = dot_a(format, dot.a.data() + k, dot.b.data() + k, terms, sum);
     const float other = dot_b(format, dot.a.data() + k, dot.b.data() + k, terms, sum);
     if (bits_of(next, Dtype::kF32) != bits_of(other, Dtype::kF32)) {

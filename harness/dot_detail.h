@@ -8,6 +8,9 @@
 
 namespace faultline::harness {
 
+// How many products a window shows: a multiple of every chip's step in 16-bit formats and tf32.
+inline constexpr int64_t kDotWindow = 16;
+
 // One element of a product as one unit gives it.
 struct UnitResult {
   std::string unit;

@@ -9,6 +9,7 @@
 #include "harness/growth.h"
 #include "harness/perturbation.h"
 #include "harness/processes.h"
+#include "harness/report/dot_picture.h"
 #include "harness/report/html.h"
 #include "harness/run.h"
 
@@ -156,6 +157,7 @@ std::string parted_detail(const ReportData& data, const Cell& cell) {
     html += fmt::format("<h4>The first element that differs: {} of {}, {} {}</h4>", to_string(d.index),
                         escaped(d.place), escaped(d.format), escaped(d.shape));
     html += element_table(cell);
+    if (d.dot) html += dot_picture(*d.dot);
   }
   const Ledger a = Ledger::open(folder + cell.baseline_folder + "/" + kLedgerFile);
   const Ledger b = Ledger::open(folder + cell.run_folder + "/" + kLedgerFile);

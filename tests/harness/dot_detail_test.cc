@@ -9,6 +9,7 @@
 #include "harness/explain.h"
 #include "harness/parting.h"
 #include "harness/recipes/recipes.h"
+#include "harness/report/dot_picture.h"
 #include "tests/harness/small_runs.h"
 #include "tests/support/skip.h"
 
@@ -133,6 +134,27 @@ TEST_CASE("dot: the window is where the chains part, and each unit's steps end i
     const DotStep& half = dot.window[0].steps[i / 8];
     CHECK(half.products[i % 8] == dot.window[1].steps[0].products[i]);
   }
+}
+
+TEST_CASE("dot: the picture names the units, and marks a cut exactly where a term loses bits") {
+  Runs runs;
+  const Verdict verdict = compare(runs.ledger(on_unit("f16", "a100")), runs.ledger(on_unit("f16", "h100")));
+  REQUIRE(verdict.first);
+  REQUIRE(verdict.first->dot);
+  DotDetail dot = *verdict.first->dot;
+  CHECK_THAT(dot_picture(dot), Contains("a100: 2 steps") && Contains("h100: 1 step,") &&
+                                   Contains("the first after which the two sums differ"));
+  for (UnitWindow& window : dot.window) {
+    bool cuts = false;
+    for (const DotStep& step : window.steps) cuts |= step.products != step.kept;
+    DotDetail alone = dot;
+    alone.window = {window};
+    const bool marked = dot_picture(alone).find("<path class=\"cut\"") != std::string::npos;
+    CAPTURE(window.unit);
+    CHECK(marked == cuts);
+  }
+  dot.window.clear();
+  CHECK_THAT(dot_picture(dot), Contains("v100") && !Contains("<svg"));
 }
 
 TEST_CASE("dot: a split product names its unit once and has no window; a bias gradient has no dot product") {
