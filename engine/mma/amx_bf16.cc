@@ -186,37 +186,44 @@ FAULTLINE_AMX void run_region(const UnitProduct& p, const uint16_t* a, const uin
   _tile_release();
 }
 
-// An operand packed in tiles, each 16 lines of the cache.
-struct alignas(64) Tile {
-  uint16_t values[kTileSize];
-};
-
+// Memory for an operand packed in tiles, each 16 lines of the cache. It is kept from call to call: fresh pages
+// would cost as much as the packing.
 class PackedTiles {
  public:
-  PackedTiles(int64_t size, int64_t K)
-      : tiles_(std::make_unique_for_overwrite<Tile[]>(round_up(size, kBlock) * round_up(K, kTileDepth) /
-                                                      kTileSize)) {}
-  uint16_t* data() const { return tiles_[0].values; }
+  uint16_t* reserve(int64_t size, int64_t K) {
+    const int64_t tiles = round_up(size, kBlock) * round_up(K, kTileDepth) / kTileSize;
+    if (tiles > capacity_) {
+      capacity_ = 0;
+      tiles_ = std::make_unique_for_overwrite<Tile[]>(tiles);
+      capacity_ = tiles;
+    }
+    return tiles_[0].values;
+  }
 
  private:
+  struct alignas(64) Tile {
+    uint16_t values[kTileSize];
+  };
   std::unique_ptr<Tile[]> tiles_;
+  int64_t capacity_ = 0;
 };
 
 }  // namespace
 
 void amx_bf16_hardware(const UnitProduct& p) {
   if (p.M == 0 || p.N == 0) return;
-  const PackedTiles a(p.M, p.K), b(p.N, p.K);
+  thread_local PackedTiles left, right;
+  uint16_t *const a = left.reserve(p.M, p.K), *const b = right.reserve(p.N, p.K);
   const auto for_all = [](int64_t n, auto body) {
     parallel_for("amx_bf16", n, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) body(i);
     });
   };
-  for_all((p.M + kBlock - 1) / kBlock, [&](int64_t block) { pack_left(p, block, a.data()); });
-  for_all((p.N + kBlock - 1) / kBlock, [&](int64_t block) { pack_right(p, block, b.data()); });
+  for_all((p.M + kBlock - 1) / kBlock, [&](int64_t block) { pack_left(p, block, a); });
+  for_all((p.N + kBlock - 1) / kBlock, [&](int64_t block) { pack_right(p, block, b); });
   const int64_t across = (p.N + kRegionColumns - 1) / kRegionColumns;
   for_all((p.M + kRegionRows - 1) / kRegionRows * across, [&](int64_t region) {
-    run_region(p, a.data(), b.data(), region / across * kRegionRows, region % across * kRegionColumns);
+    run_region(p, a, b, region / across * kRegionRows, region % across * kRegionColumns);
   });
 }
 
