@@ -12,6 +12,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/digest.h"
 #include "engine/base/file.h"
+#include "engine/mma/unit.h"
 #include "harness/flags.h"
 
 namespace faultline::harness {
@@ -76,6 +77,7 @@ Json make_manifest(const Recipe& recipe, const Json& resolved, const Json& label
   return {
       {"recipe", recipe.json()},
       {"resolved", resolved},
+      {"unit", Registry<Unit>::instance().find(recipe.text("precision.unit")).description},
       {"labels", labels},
       {"git", git_state()},
       {"build", {{"id", build_id()}, {"compiler", __VERSION__}, {"flags", FAULTLINE_FLAGS}}},
