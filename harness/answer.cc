@@ -35,10 +35,13 @@ std::string first_parting_text(const Cell& cell) {
   return text + ".";
 }
 
-// Which recipes part under a perturbation, by any of its seeds.
+// Which recipes part under a perturbation, by any of its variants and seeds.
 struct Column {
   std::string perturbation;
   std::vector<std::string> judged, parted;
+
+  bool none() const { return parted.empty(); }
+  bool every() const { return parted.size() == judged.size(); }
 };
 
 std::vector<Column> columns(const SweepResult& result) {
@@ -48,7 +51,7 @@ std::vector<Column> columns(const SweepResult& result) {
     for (const Recipe& recipe : result.recipes) {
       bool judged = false, parts = false;
       for (const Cell& cell : result.cells) {
-        if (cell.recipe != recipe.name() || cell.perturbation != perturbation) continue;
+        if (cell.recipe != recipe.name() || !is_under(cell, perturbation)) continue;
         judged |= cell.failure.empty();
         parts |= parted(cell);
       }
@@ -69,6 +72,21 @@ std::vector<std::string> names_where(const std::vector<Column>& columns,
   return names;
 }
 
+// What a column says that does not judge every recipe, or on which they are not of one mind.
+std::string column_text(const Column& column) {
+  const bool one = column.judged.size() == 1;
+  if (column.none()) {
+    return fmt::format("Under {} {} {} bitwise equal.", column.perturbation, enumerate(column.judged),
+                       one ? "is" : "are");
+  }
+  if (column.every()) {
+    return fmt::format("Under {} {} {}.", column.perturbation, enumerate(column.parted),
+                       one ? "parts" : "part");
+  }
+  return fmt::format("Under {} {} of {} recipes part ({}).", column.perturbation, column.parted.size(),
+                     column.judged.size(), enumerate(column.parted));
+}
+
 // "f32 is", "Both recipes are", "Of 6 recipes, all are".
 std::string all_recipes(const SweepResult& result) {
   if (result.recipes.size() == 1) return result.recipes[0].name() + " is";
@@ -81,16 +99,15 @@ std::string all_recipes(const SweepResult& result) {
 std::string answer(const SweepResult& result) {
   const std::vector<Column> all = columns(result);
   if (all.empty()) return "No cell has a verdict.";
-  const auto none = [](const Column& c) { return c.parted.empty(); };
-  const auto every = [](const Column& c) { return !c.parted.empty() && c.parted.size() == c.judged.size(); };
+  const size_t recipes = result.recipes.size();
+  const auto none = [&](const Column& c) { return c.none() && c.judged.size() == recipes; };
+  const auto every = [&](const Column& c) { return c.every() && c.judged.size() == recipes; };
   std::vector<std::string> sentences;
   if (const auto names = names_where(all, none); !names.empty()) {
     sentences.push_back(fmt::format("{} bitwise equal under {}.", all_recipes(result), enumerate(names)));
   }
   for (const Column& column : all) {
-    if (none(column) || every(column)) continue;
-    sentences.push_back(fmt::format("Under {} {} of {} recipes part ({}).", column.perturbation,
-                                    column.parted.size(), column.judged.size(), enumerate(column.parted)));
+    if (!none(column) && !every(column)) sentences.push_back(column_text(column));
   }
   if (const auto names = names_where(all, every); !names.empty()) {
     const std::string who = result.recipes.size() == 1 ? result.recipes[0].name() : "every recipe";

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "engine/base/text.h"
+#include "harness/perturbation.h"
 #include "harness/sweep_result.h"
 
 namespace faultline::harness {
@@ -67,17 +69,13 @@ struct Field {
   std::string text, colour;
 };
 
-// The worst of the seeds, and with several seeds how many of them part.
+// The worst of the seeds and variants, and how many of them part.
 Field field(const SweepResult& result, const std::string& recipe, const std::string& perturbation) {
   const Cell* cell = worst(result, recipe, perturbation);
   if (cell == nullptr) return {"·", ""};
   std::string text = fmt::format("{} {}", mark(standing(*cell)), cell_text(*cell));
-  if (result.seeds.size() > 1 && parted(*cell)) {
-    const auto count = std::count_if(result.cells.begin(), result.cells.end(), [&](const Cell& other) {
-      return other.recipe == recipe && other.perturbation == perturbation && parted(other);
-    });
-    text += fmt::format(" ({} of {} seeds)", count, result.seeds.size());
-  }
+  const std::string share = share_text(result, *cell);
+  if (!share.empty()) text += " (" + share + ")";
   return {text, style(standing(*cell)).colour};
 }
 
@@ -90,7 +88,7 @@ std::string legend() {
         {Standing::kFailed, "no verdict"}}) {
     text += fmt::format("{}{} {}", text.empty() ? "" : "   ", mark(standing), meaning);
   }
-  return text + "\n";
+  return text + "   · not run\n";
 }
 
 }  // namespace
@@ -101,6 +99,23 @@ std::string cell_text(const Cell& cell) {
   if (!parted(cell)) return style(standing(cell)).word;
   if (!cell.verdict.first) return fmt::format("step {}", cell.verdict.first_differing_step);
   return fmt::format("step {}, {}", cell.verdict.first->step, cell.verdict.first->place);
+}
+
+std::string share_text(const SweepResult& result, const Cell& worst) {
+  const std::string column = column_of(worst.perturbation);
+  std::set<std::string> variants;
+  std::set<int64_t> seeds;
+  size_t all = 0, parting = 0;
+  for (const Cell& cell : result.cells) {
+    if (cell.recipe != worst.recipe || !is_under(cell, column)) continue;
+    variants.insert(cell.perturbation);
+    seeds.insert(cell.seed);
+    ++all;
+    parting += parted(cell) ? 1 : 0;
+  }
+  if (all < 2 || !parted(worst)) return "";
+  const std::string what = variants.size() == 1 ? "seeds" : seeds.size() == 1 ? column + "s" : "runs";
+  return fmt::format("{} of {} {}", parting, all, what);
 }
 
 std::string matrix_text(const SweepResult& result, bool colour) {

@@ -225,9 +225,10 @@ std::vector<std::string> unmet_expectations(const SweepResult& result,
   std::vector<std::string> unmet;
   for (const Cell& cell : result.cells) {
     if (!cell.failure.empty()) continue;
-    const auto wish = expect.find(cell.perturbation);
+    const std::string column = column_of(cell.perturbation);
+    const auto wish = expect.find(column);
     const bool silent = wish == expect.end();
-    if (silent && !Registry<Perturbation>::instance().find(cell.perturbation).expect_bitwise) continue;
+    if (silent && !Registry<Perturbation>::instance().find(column).expect_bitwise) continue;
     const std::string wanted = silent ? "bitwise" : wish->second;
     if ((wanted == "bitwise") == cell.verdict.bitwise) continue;
     unmet.push_back(fmt::format("{} under {}, seed {}: {}, expected {}", cell.recipe, cell.perturbation,

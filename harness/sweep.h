@@ -14,7 +14,8 @@ namespace faultline::harness {
 struct SweepOptions {
   std::vector<Recipe> recipes;
   std::vector<std::string> perturbations;
-  std::vector<std::string> only;  // "recipe/perturbation", both may be globs; none: every cell
+  std::vector<std::string>
+      only;  // "recipe/perturbation", with its variant or for all; globs; none: every cell
   std::vector<int64_t> seeds = {1};
   int jobs = 0;        // 0: as many as there are processors
   std::string folder;  // "faultline-out"

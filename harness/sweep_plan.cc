@@ -55,20 +55,24 @@ class Selection {
     }
   }
 
-  bool takes(const std::string& recipe, const std::string& perturbation) {
+  // By the run's own name, or by its column's.
+  bool takes(const std::string& recipe, const std::string& run_name) {
     bool taken = patterns_.empty();
-    for (const std::string& pattern : patterns_) {
-      if (fnmatch(pattern.c_str(), (recipe + "/" + perturbation).c_str(), FNM_PATHNAME) != 0) continue;
-      taken = true;
-      matched_.insert(pattern);
+    for (const std::string& name : {recipe + "/" + run_name, recipe + "/" + column_of(run_name)}) {
+      known_.push_back(name);
+      for (const std::string& pattern : patterns_) {
+        if (fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME) != 0) continue;
+        taken = true;
+        matched_.insert(pattern);
+      }
     }
     return taken;
   }
 
-  void check_all_matched(const std::vector<std::string>& cells) const {
+  void check_all_matched() const {
     for (const std::string& pattern : patterns_) {
       if (matched_.contains(pattern)) continue;
-      const std::string guess = nearest(pattern, cells);
+      const std::string guess = nearest(pattern, known_);
       throw Error(ErrorCode::kArgument, "--only",
                   "'" + pattern + "' matches no cell" +
                       (guess.empty() ? "" : ", did you mean '" + guess + "'?") + " (see --list)");
@@ -76,7 +80,7 @@ class Selection {
   }
 
  private:
-  std::vector<std::string> patterns_;
+  std::vector<std::string> patterns_, known_;
   std::set<std::string> matched_;
 };
 
@@ -114,12 +118,11 @@ void add_cells(Plan& plan, const Recipe& recipe, int64_t seed, const std::vector
                const Json& data) {
   const auto add_run = [&](const std::string& perturbation) {
     PlannedRun run{recipe.name(), perturbation, seed, "", {}, ""};
-    run.folder = folder_name(recipe.name()) + "/" + perturbation + "/seed-" + std::to_string(seed);
+    run.folder =
+        folder_name(recipe.name()) + "/" + folder_name(perturbation) + "/seed-" + std::to_string(seed);
     run.launch.recipe = recipe;
     run.launch.recipe.set_value("train.seed", seed, "--seeds");
-    if (perturbation != kBaseline) {
-      Registry<Perturbation>::instance().find(perturbation).apply(run.launch, static_cast<uint64_t>(seed));
-    }
+    if (perturbation != kBaseline) perturb(run.launch, perturbation, static_cast<uint64_t>(seed));
     run.key = key_of(run, data);
     plan.runs.push_back(std::move(run));
     return plan.runs.size() - 1;
@@ -162,23 +165,28 @@ Plan make_plan(const SweepOptions& options) {
   Plan plan{{}, {}, options.seeds, {}, {}, {}};
   Selection selection(options.only);
   Json all_data = Json::object();
-  std::vector<std::string> known;
   std::set<std::string> used;
   for (const Recipe& given : options.recipes) {
     std::vector<std::string> taken;
     for (const std::string& perturbation : options.perturbations) {
-      known.push_back(given.name() + "/" + perturbation);
-      if (selection.takes(given.name(), perturbation)) taken.push_back(perturbation);
+      for (const std::string& name : run_names(perturbation, given)) {
+        if (!selection.takes(given.name(), name)) continue;
+        taken.push_back(name);
+        used.insert(perturbation);
+      }
     }
     if (taken.empty()) continue;
     const Recipe recipe = placed(given);
     const Json data = data_sums(recipe);
     all_data.update(data);
     plan.recipes.push_back(recipe);
-    used.insert(taken.begin(), taken.end());
     for (const int64_t seed : options.seeds) add_cells(plan, recipe, seed, taken, data);
   }
-  selection.check_all_matched(known);
+  selection.check_all_matched();
+  if (plan.cells.empty()) {
+    throw Error(ErrorCode::kArgument, "sweep",
+                "no cell: " + join(options.perturbations, ", ") + " applies to none of these recipes");
+  }
   for (const std::string& perturbation : options.perturbations) {
     if (used.contains(perturbation)) plan.perturbations.push_back(perturbation);
   }

@@ -15,7 +15,7 @@ inline constexpr const char* kClockFile = "clock_shift.so";  // preloaded where 
 
 // One process that trains.
 struct PlannedRun {
-  std::string recipe, perturbation;  // perturbation: kBaseline for the unperturbed run
+  std::string recipe, perturbation;  // perturbation: with its variant; kBaseline for the unperturbed run
   int64_t seed = 1;
   std::string folder;  // relative to the sweep's: "f16/threads/seed-1"
   Launch launch;
@@ -30,7 +30,7 @@ struct PlannedCell {
 
 struct Plan {
   std::vector<Recipe> recipes;
-  std::vector<std::string> perturbations;
+  std::vector<std::string> perturbations;  // without variants
   std::vector<int64_t> seeds;
   std::vector<PlannedRun> runs;
   std::vector<PlannedCell> cells;
@@ -42,7 +42,8 @@ struct Plan {
 std::vector<Recipe> multiply(const std::vector<Recipe>& recipes, const std::string& assignment);
 
 // Chooses the cells and names their runs. Reads the data, so that a missing or altered file is told before
-// anything is written. Throws kArgument for names that clash and for an `only` that matches nothing, kData.
+// anything is written. Throws kArgument for names that clash, an `only` that matches nothing and a plan
+// without cells, kData.
 Plan make_plan(const SweepOptions& options);
 
 }  // namespace faultline::harness

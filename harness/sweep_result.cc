@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "harness/perturbation.h"
 
 namespace faultline::harness {
 namespace {
@@ -51,11 +52,15 @@ bool parted(const Cell& cell) {
   return standing(cell) == Standing::kParts || standing(cell) == Standing::kBreaks;
 }
 
+bool is_under(const Cell& cell, const std::string& perturbation) {
+  return cell.perturbation == perturbation || column_of(cell.perturbation) == perturbation;
+}
+
 const Cell* worst(const SweepResult& result, const std::string& recipe, const std::string& perturbation) {
   const auto badness = [](const Cell& cell) { return std::tuple(standing(cell), -parting_step(cell)); };
   const Cell* worst = nullptr;
   for (const Cell& cell : result.cells) {
-    if (cell.recipe != recipe || cell.perturbation != perturbation) continue;
+    if (cell.recipe != recipe || !is_under(cell, perturbation)) continue;
     if (worst == nullptr || badness(cell) > badness(*worst)) worst = &cell;
   }
   return worst;

@@ -16,7 +16,7 @@ inline constexpr const char* kReportFile = "report.html";
 
 // One cell of the reproducibility matrix, for one seed.
 struct Cell {
-  std::string recipe, perturbation;
+  std::string recipe, perturbation;  // perturbation: with its variant, as "unit:a100"
   int64_t seed = 1;
   std::string baseline_folder, run_folder;  // relative to the sweep's folder
   std::string failure;                      // why there is no verdict; "" if there is one
@@ -42,7 +42,7 @@ constexpr double kAccuracyTolerance = 0.01;
 // Everything that the terminal, matrix.csv and the report are made from; kept as sweep.json in the folder.
 struct SweepResult {
   std::vector<Recipe> recipes;
-  std::vector<std::string> perturbations;
+  std::vector<std::string> perturbations;  // the columns: without variants
   std::vector<int64_t> seeds;
   std::vector<Cell> cells;                     // finished ones, in the order of recipes, perturbations, seeds
   std::map<std::string, double> step_time_us;  // baseline, per recipe
@@ -58,12 +58,19 @@ SweepResult sweep_from_json(const Json& json);
 // Reads sweep.json of a finished or interrupted sweep. Throws kNotFound, kData.
 SweepResult read_sweep(const std::string& folder);
 
-// The worst cell of a recipe under a perturbation over the seeds (the one that parts first among equals);
-// null if none has finished.
+// True if the cell is of that perturbation, which is named with its variant or stands for all its variants.
+bool is_under(const Cell& cell, const std::string& perturbation);
+
+// The worst cell of a recipe under a perturbation (see is_under) over the seeds (the one that parts first
+// among equals); null if none has finished.
 const Cell* worst(const SweepResult& result, const std::string& recipe, const std::string& perturbation);
 
 // "bitwise", "step 3, conv2/dw", "failed": what a cell of the matrix says.
 std::string cell_text(const Cell& cell);
+
+// "2 of 3 seeds", "4 of 4 units": how many cells of the recipe and column of `worst` part; "" if there is one
+// only, or `worst` does not part.
+std::string share_text(const SweepResult& result, const Cell& worst);
 
 // The one sentence that answers the question, made from the data (report.md 1).
 std::string answer(const SweepResult& result);

@@ -106,7 +106,8 @@ std::string listing(const SweepOptions& options) {
   std::string text = "recipes\n";
   for (const Recipe& recipe : options.recipes) {
     text += "  " + recipe.name() + ": " + recipe.text("model.name") + ", " + recipe.text("data.name") + ", " +
-            recipe.text("precision.compute") + ", loss scaler " + recipe.text("amp.scaler") + "\n";
+            recipe.text("precision.compute") + " on " + recipe.text("precision.unit") + ", loss scaler " +
+            recipe.text("amp.scaler") + "\n";
   }
   text += "perturbations\n";
   for (const std::string& name : options.perturbations) {
@@ -116,7 +117,10 @@ std::string listing(const SweepOptions& options) {
   }
   text += "cells\n";
   const Plan plan = make_plan(options);
-  for (const PlannedCell& cell : plan.cells) text += "  " + plan.runs[cell.run].folder + "\n";
+  for (const PlannedCell& cell : plan.cells) {
+    const PlannedRun& run = plan.runs[cell.run];
+    text += "  " + run.recipe + "/" + run.perturbation + ", seed " + std::to_string(run.seed) + "\n";
+  }
   return text;
 }
 

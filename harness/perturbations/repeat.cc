@@ -5,7 +5,7 @@ namespace faultline::harness {
 const Registered<Perturbation> kRepeat{
     "repeat",
     {"a fresh process with another folder, environment, locale, time zone, clock and heap fill", true, "",
-     [](Launch& launch, uint64_t seed) {
+     [](Launch& launch, uint64_t seed, const std::string&) {
        constexpr int64_t kYear_s = 365 * 24 * 3600;
        const bool odd = seed % 2 != 0;
        launch.working_folder = "/";

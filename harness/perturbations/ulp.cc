@@ -7,7 +7,7 @@ namespace faultline::harness {
 const Registered<Perturbation> kUlp{
     "ulp",
     {"one unit in the last place of one parameter before the first step, place drawn from the seed", false,
-     "none: it shows how fast any difference grows", [](Launch& launch, uint64_t seed) {
+     "none: it shows how fast any difference grows", [](Launch& launch, uint64_t seed, const std::string&) {
        const auto sizes = parameter_sizes(launch.recipe);
        Draws draws(seed, "perturbation/ulp");
        const auto& [parameter, size] = sizes[draws.below(static_cast<uint32_t>(sizes.size()))];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "engine/base/error.h"
 #include "engine/numerics/ulp.h"
@@ -142,7 +143,8 @@ std::string shades() {
   return html + "</p>";
 }
 
-std::string remedy(const std::string& perturbation) {
+std::string remedy(const Cell& cell) {
+  const std::string perturbation = column_of(cell.perturbation);
   const auto& registry = Registry<Perturbation>::instance();
   if (!registry.contains(perturbation) || registry.find(perturbation).remedy.empty()) return "";
   return fmt::format("<p>What keeps the bits: {}.</p>", escaped(registry.find(perturbation).remedy));
@@ -183,7 +185,7 @@ std::string parted_detail(const ReportData& data, const Cell& cell) {
              "difference of a weight {:.3g}.</p>",
              v.final_loss_a, v.final_loss_b, 100 * v.accuracy_a, 100 * v.accuracy_b,
              v.largest_weight_difference) +
-         remedy(cell.perturbation);
+         remedy(cell);
 }
 
 // What each seed says, where there are several; the detail is that of the worst.
@@ -200,8 +202,7 @@ std::string seeds_table(const SweepResult& sweep, const Cell& cell) {
 }
 
 std::string cell_detail(const ReportData& data, const Cell& cell) {
-  std::string html = fmt::format("<article id=\"{}\"><h3>{} {} under {}</h3>",
-                                 cell_anchor(data.sweep, cell.recipe, cell.perturbation),
+  std::string html = fmt::format("<article id=\"{}\"><h3>{} {} under {}</h3>", cell_anchor(data.sweep, cell),
                                  mark(standing(cell)), escaped(cell.recipe), escaped(cell.perturbation));
   html += seeds_table(data.sweep, cell);
   if (!cell.failure.empty()) return html + fmt::format("<p>{}</p></article>", escaped(cell.failure));
@@ -218,9 +219,10 @@ std::string cell_detail(const ReportData& data, const Cell& cell) {
 std::string cells_section(const ReportData& data) {
   std::string html = "<section><h2>Cell by cell</h2>";
   for (const Recipe& recipe : data.sweep.recipes) {
-    for (const std::string& perturbation : data.sweep.perturbations) {
-      const Cell* cell = worst(data.sweep, recipe.name(), perturbation);
-      if (cell) html += cell_detail(data, *cell);
+    std::set<std::string> told;  // with their variants
+    for (const Cell& cell : data.sweep.cells) {
+      if (cell.recipe != recipe.name() || !told.insert(cell.perturbation).second) continue;
+      html += cell_detail(data, *worst(data.sweep, cell.recipe, cell.perturbation));
     }
   }
   return html + "</section>";

@@ -62,12 +62,8 @@ std::string command(std::string_view text) {
   return fmt::format("<pre class=\"command\">{}</pre>", escaped(text));
 }
 
-std::string cell_anchor(const SweepResult& sweep, const std::string& recipe,
-                        const std::string& perturbation) {
-  size_t row = 0, column = 0;
-  while (row < sweep.recipes.size() && sweep.recipes[row].name() != recipe) ++row;
-  while (column < sweep.perturbations.size() && sweep.perturbations[column] != perturbation) ++column;
-  return fmt::format("cell-{}-{}", row, column);
+std::string cell_anchor(const SweepResult& sweep, const Cell& cell) {
+  return fmt::format("cell-{}", &cell - sweep.cells.data());
 }
 
 // Okabe and Ito's palette, dark ones first.

@@ -39,8 +39,8 @@ std::string cells_section(const ReportData& data);
 std::string cost_section(const ReportData& data);
 std::string provenance_section(const ReportData& data);
 
-// Anchor of a cell's detail.
-std::string cell_anchor(const SweepResult& sweep, const std::string& recipe, const std::string& perturbation);
+// Anchor of the detail of one of the sweep's cells.
+std::string cell_anchor(const SweepResult& sweep, const Cell& cell);
 
 // Colours of the recipes' lines, by position: told apart by people who do not see all colours too.
 std::string line_colour(size_t index);

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "harness/perturbation.h"
 #include "harness/report/html.h"
 
@@ -22,23 +20,15 @@ const char* css_class(Standing standing) {
   return "failed";
 }
 
-// "3 of 3 seeds" where there are several and the cell parts.
-std::string seeds_text(const SweepResult& sweep, const Cell& cell) {
-  if (sweep.seeds.size() < 2 || !parted(cell)) return "";
-  const auto count = std::count_if(sweep.cells.begin(), sweep.cells.end(), [&](const Cell& other) {
-    return other.recipe == cell.recipe && other.perturbation == cell.perturbation && parted(other);
-  });
-  return fmt::format("<small>{} of {} seeds</small>", count, sweep.seeds.size());
-}
-
 std::string matrix_cell(const SweepResult& sweep, const std::string& recipe,
                         const std::string& perturbation) {
   const Cell* cell = worst(sweep, recipe, perturbation);
-  if (!cell) return "<td class=\"none\">not run</td>";
+  if (!cell) return "<td class=\"none\">·</td>";
   const Standing s = standing(*cell);
+  const std::string share = share_text(sweep, *cell);
   return fmt::format("<td class=\"{}\"><a href=\"#{}\"><span class=\"mark\">{}</span> {}{}</a></td>",
-                     css_class(s), cell_anchor(sweep, recipe, perturbation), mark(s),
-                     escaped(cell_text(*cell)), seeds_text(sweep, *cell));
+                     css_class(s), cell_anchor(sweep, *cell), mark(s), escaped(cell_text(*cell)),
+                     share.empty() ? "" : "<small>" + escaped(share) + "</small>");
 }
 
 // What each column changes, for readers who have not read the manual.
@@ -70,7 +60,7 @@ std::string matrix_section(const ReportData& data) {
       "</table></div><p class=\"legend\"><span class=\"bitwise\">✓ every bit equal</span> "
       "<span class=\"parts\">~ bits part; loss scale, skipped steps and accuracy agree</span> "
       "<span class=\"breaks\">✗ the loss scale, a skipped step or the accuracy parts too</span> <span "
-      "class=\"failed\">! no verdict</span></p>"
+      "class=\"failed\">! no verdict</span> <span class=\"none\">· not run, or not for this recipe</span></p>"
       "<p>A cell names the first step and the first op whose inputs were equal and whose output was not; "
       "it leads to its detail. Each column trains every recipe once more with one thing changed:</p>";
   return html + meanings(sweep) + "</section>";

@@ -68,7 +68,7 @@ TEST_CASE("matrix: text without colour has marks, words and a legend") {
         "f16-dynamic  ✓ bitwise  ✗ step 3, conv2/dw\n"
         "✓ bitwise   ~ bits part, loss scale and accuracy agree   ✗ loss scale, a skipped step or accuracy "
         "parts too"
-        "   ! no verdict\n");
+        "   ! no verdict   · not run\n");
 }
 
 TEST_CASE("matrix: colours surround the same text") {
@@ -97,6 +97,45 @@ TEST_CASE("matrix: several seeds show the worst, and how many part") {
   CHECK(worst(result, "f32", "shuffled")->seed == 3);
   CHECK(worst(result, "f32", "ulp") == nullptr);
   CHECK_THAT(matrix_text(result, false), Catch::Contains("~ step 4, conv2/dw (2 of 3 seeds)"));
+}
+
+// f32 is not on a chip; f16 parts on one of two others.
+SweepResult with_units() {
+  SweepResult result = example();
+  result.perturbations = {"repeat", "unit"};
+  result.cells = {bitwise_cell("f32", "repeat"), bitwise_cell("f16-dynamic", "repeat"),
+                  bitwise_cell("f16-dynamic", "unit:b200"),
+                  parted_cell("f16-dynamic", "unit:a100", 2, "conv1")};
+  return result;
+}
+
+TEST_CASE("matrix: a column shows the worst of its variants, and how many part") {
+  SweepResult result = with_units();
+  CHECK(worst(result, "f16-dynamic", "unit")->perturbation == "unit:a100");
+  CHECK(worst(result, "f16-dynamic", "unit:b200")->verdict.bitwise);
+  CHECK(worst(result, "f32", "unit") == nullptr);
+  CHECK_THAT(matrix_text(result, false), Catch::Contains("f32          ✓ bitwise  ·\n") &&
+                                             Catch::Contains("~ step 2, conv1 (1 of 2 units)\n"));
+  result.seeds = {1, 2};
+  result.cells.push_back(bitwise_cell("f16-dynamic", "unit:b200", 2));
+  result.cells.push_back(parted_cell("f16-dynamic", "unit:a100", 1, "conv2", 2));
+  CHECK_THAT(matrix_text(result, false), Catch::Contains("~ step 1, conv2 (2 of 4 runs)"));
+  CHECK_THAT(matrix_csv(result), Catch::Contains("f16-dynamic,unit:b200,2,bitwise") &&
+                                     Catch::Contains("f16-dynamic,unit:a100,2,parts"));
+}
+
+TEST_CASE("matrix: the answer names the recipes of a column that does not apply to all") {
+  SweepResult result = with_units();
+  CHECK(answer(result) ==
+        "Both recipes are bitwise equal under repeat. Under unit f16-dynamic parts. f16-dynamic parts first, "
+        "under unit:a100: step 2, conv1, 2 ulp.");
+  result.cells.pop_back();
+  CHECK(answer(result) ==
+        "Both recipes are bitwise equal under repeat. Under unit f16-dynamic is bitwise equal.");
+  result.recipes.push_back(named("bf16"));
+  result.cells.push_back(bitwise_cell("bf16", "repeat"));
+  result.cells.push_back(parted_cell("bf16", "unit:a100", 2, "conv1"));
+  CHECK_THAT(answer(result), Catch::Contains("Under unit 1 of 2 recipes part (bf16)."));
 }
 
 TEST_CASE("matrix: a cell that has not been made is a dot, one that failed says so") {

@@ -14,7 +14,7 @@ namespace {
 
 Recipe perturbed(const Recipe& recipe, const std::string& perturbation) {
   Launch launch{recipe, {}, ""};
-  Registry<Perturbation>::instance().find(perturbation).apply(launch, 1);
+  perturb(launch, perturbation, 1);
   return launch.recipe;
 }
 

@@ -14,7 +14,7 @@ namespace {
 Launch perturbed(const std::string& name, uint64_t seed, Recipe recipe = find_recipe("f32")) {
   Launch launch;
   launch.recipe = recipe;
-  Registry<Perturbation>::instance().find(name).apply(launch, seed);
+  perturb(launch, name, seed);
   return launch;
 }
 
@@ -26,8 +26,30 @@ std::set<std::string> changed_settings(const Launch& launch, const Recipe& befor
   return changed;
 }
 
+// Recipes of the default sweep, each with the names of its runs under a perturbation.
+std::vector<std::pair<std::string, std::string>> runs_of_all_recipes(const std::string& perturbation) {
+  std::vector<std::pair<std::string, std::string>> runs;
+  for (const std::string& recipe : recipe_names()) {
+    for (const std::string& run : run_names(perturbation, find_recipe(recipe)))
+      runs.emplace_back(recipe, run);
+  }
+  return runs;
+}
+
+Recipe on(const std::string& compute, const std::string& unit, const std::string& accumulate = "f32") {
+  Recipe recipe;
+  recipe.set("precision.compute", compute);
+  recipe.set("precision.unit", unit);
+  recipe.set("precision.accumulate", accumulate);
+  return recipe;
+}
+
+using Names = std::vector<std::string>;
+
 TEST_CASE("perturbation: each changes only what it says") {
   const std::map<std::string, std::set<std::string>> says = {
+      {"accumulate", {"precision.accumulate"}},
+      {"unit", {"precision.unit"}},
       {"repeat", {"runtime.heap_fill"}},
       {"threads", {"runtime.threads"}},
       {"shuffled", {"reduction.order", "reduction.seed"}},
@@ -37,10 +59,10 @@ TEST_CASE("perturbation: each changes only what it says") {
   };
   for (const auto& [name, perturbation] : Registry<Perturbation>::instance().entries()) {
     REQUIRE(says.contains(name));
-    for (const std::string& recipe : recipe_names()) {
+    for (const auto& [recipe, run] : runs_of_all_recipes(name)) {
       for (const uint64_t seed : {1, 2, 3, 1000}) {
-        INFO(name << " on " << recipe << ", seed " << seed);
-        const Launch launch = perturbed(name, seed, find_recipe(recipe));
+        INFO(run << " on " << recipe << ", seed " << seed);
+        const Launch launch = perturbed(run, seed, find_recipe(recipe));
         const std::set<std::string> changed = changed_settings(launch, find_recipe(recipe));
         CHECK_FALSE(changed.empty());
         CHECK(std::includes(says.at(name).begin(), says.at(name).end(), changed.begin(), changed.end()));
@@ -54,7 +76,8 @@ TEST_CASE("perturbation: each changes only what it says") {
 
 TEST_CASE("perturbation: columns that should be bitwise come first") {
   const std::vector<std::string> names = perturbation_names();
-  CHECK(names == std::vector<std::string>{"repeat", "threads", "eigen", "shuffled", "split_k", "ulp"});
+  CHECK(names == std::vector<std::string>{"repeat", "threads", "accumulate", "eigen", "shuffled", "split_k",
+                                          "ulp", "unit"});
 }
 
 TEST_CASE("perturbation: each still changes something where the recipe has that setting already") {
@@ -63,6 +86,45 @@ TEST_CASE("perturbation: each still changes something where the recipe has that 
     INFO(name);
     CHECK_FALSE(changed_settings(perturbed(name, 1, once), once).empty());
   }
+}
+
+TEST_CASE("perturbation: unit is every other chip that has the recipe's formats") {
+  CHECK(run_names("unit", on("f16", "h100")) == Names{"unit:v100", "unit:a100", "unit:b200"});
+  CHECK(run_names("unit", on("f16", "h100", "f16")) == Names{"unit:v100", "unit:a100", "unit:b200"});
+  const Names bf16 = run_names("unit", on("bf16", "a100"));
+  CHECK(Names(bf16.begin(), bf16.begin() + 2) == Names{"unit:h100", "unit:b200"});
+  CHECK(run_names("unit", on("tf32", "l40s")) == Names{"unit:a100", "unit:h100", "unit:b200"});
+  CHECK(perturbed("unit:b200", 1, on("f16", "h100")).recipe.text("precision.unit") == "b200");
+  CHECK(column_of("unit:b200") == "unit");
+  CHECK(column_of("threads") == "threads");
+}
+
+TEST_CASE("perturbation: another name of the recipe's own chip is no other unit, another instruction is") {
+  CHECK(run_names("unit", on("tf32", "h200")) == Names{"unit:a100", "unit:b200"});
+  CHECK(run_names("unit", on("tf32", "h100:mma")) == Names{"unit:a100", "unit:h100", "unit:b200"});
+}
+
+TEST_CASE("perturbation: unit asks nothing of a recipe that is on no chip") {
+  for (const std::string unit : {"fma", "eigen"}) CHECK(run_names("unit", on("f16", unit)).empty());
+  CHECK(run_names("unit", on("f32", "fma")).empty());
+}
+
+TEST_CASE("perturbation: accumulate swaps the accumulators where the unit has both") {
+  for (const std::string unit : {"fma", "v100", "h100"}) {
+    CHECK(run_names("accumulate", on("f16", unit)) == Names{"accumulate"});
+    CHECK(run_names("accumulate", on("bf16", unit)).empty());
+  }
+  CHECK(run_names("accumulate", on("f16", "eigen")).empty());
+  const auto accumulator = [](const std::string& before) {
+    return perturbed("accumulate", 1, on("f16", "fma", before)).recipe.text("precision.accumulate");
+  };
+  CHECK(accumulator("f32") == "f16");
+  CHECK(accumulator("f16") == "f32");
+}
+
+TEST_CASE("perturbation: eigen is not for a recipe that accumulates in f16") {
+  CHECK(run_names("eigen", on("f16", "h100")) == Names{"eigen"});
+  CHECK(run_names("eigen", on("f16", "fma", "f16")).empty());
 }
 
 TEST_CASE("perturbation: threads are one more for odd seeds and two more for even ones") {
@@ -90,7 +152,7 @@ TEST_CASE("perturbation: the planted ulp is a function of the seed, at a place t
 
 TEST_CASE("recipes: the default ones are known by name, others by path") {
   CHECK(recipe_names() ==
-        std::vector<std::string>{"f32", "tf32", "bf16", "f16", "f16-static", "f16-dynamic"});
+        Names{"f32", "tf32", "bf16", "f16", "f16-static", "f16-dynamic", "bf16-h100", "f16-h100"});
   for (const std::string& name : recipe_names()) {
     CHECK(find_recipe(name).name() == name);
     CHECK(find_recipe(name).integer("train.steps") >= 200);

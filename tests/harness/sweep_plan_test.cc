@@ -107,6 +107,47 @@ TEST_CASE("plan: only takes cells by globs, and only the baselines that these ne
   CHECK_THROWS_WITH(refuse("f32/thread"), Catch::Contains("did you mean 'f32/threads'?"));
 }
 
+Recipe on_h100(const std::string& name) {
+  Recipe recipe = small(name);
+  recipe.set("precision.compute", "f16");
+  recipe.set("precision.unit", "h100");
+  return recipe;
+}
+
+TEST_CASE("plan: a perturbation has a run for each of its variants, with the baseline shared") {
+  const Plan plan = make_plan(options({on_h100("f16")}, {"unit"}));
+  CHECK(folders(plan) == std::vector<std::string>{"f16/baseline/seed-1", "f16/unit_v100/seed-1",
+                                                  "f16/unit_a100/seed-1", "f16/unit_b200/seed-1"});
+  CHECK(plan.cells.size() == 3);
+  CHECK(plan.perturbations == std::vector<std::string>{"unit"});
+  CHECK(plan.runs[2].perturbation == "unit:a100");
+  CHECK(plan.runs[2].launch.recipe.text("precision.unit") == "a100");
+}
+
+TEST_CASE("plan: a perturbation has no run of a recipe to which it does not apply") {
+  const Plan plan = make_plan(options({small("f32"), on_h100("f16")}, {"threads", "unit"}));
+  CHECK(plan.cells.size() == 1 + 4);
+  CHECK(names(plan.recipes) == std::vector<std::string>{"f32", "f16"});
+  const Plan without = make_plan(options({small("f32")}, {"threads", "unit"}));
+  CHECK(without.perturbations == std::vector<std::string>{"threads"});
+  CHECK_THROWS_WITH(make_plan(options({small("f32")}, {"unit"})),
+                    Catch::Contains("no cell: unit applies to none of these recipes"));
+}
+
+TEST_CASE("plan: only takes all variants by the column's name, and one by its own") {
+  const auto taken = [](const std::string& pattern) {
+    std::vector<std::string> taken;
+    const Plan plan = make_plan(options({small("f32"), on_h100("f16")}, {"threads", "unit"}, {pattern}));
+    for (const PlannedCell& cell : plan.cells) taken.push_back(plan.runs[cell.run].perturbation);
+    return taken;
+  };
+  CHECK(taken("*/unit") == std::vector<std::string>{"unit:v100", "unit:a100", "unit:b200"});
+  CHECK(taken("*/unit:?100") == std::vector<std::string>{"unit:v100", "unit:a100"});
+  CHECK(taken("f16/unit:a100") == std::vector<std::string>{"unit:a100"});
+  CHECK_THROWS_WITH(taken("f16/unit:a10"), Catch::Contains("did you mean 'f16/unit:a100'?"));
+  CHECK_THROWS_WITH(taken("f32/unit"), Catch::Contains("matches no cell"));
+}
+
 TEST_CASE("plan: a key changes with settings, launch, seed and nothing else") {
   const auto key = [](const Recipe& recipe, const std::string& perturbation, size_t run) {
     return make_plan(options({recipe}, {perturbation})).runs[run].key;

@@ -64,7 +64,7 @@ TEST_CASE("sweep: repeat and threads are bitwise, the others part, and everythin
   INFO(end.output << end.errors);
   REQUIRE(end.status == 0);
   const SweepResult result = read_sweep((program.folder() / "faultline-out").string());
-  REQUIRE(result.cells.size() == 2 * 6 * 2);
+  REQUIRE(result.cells.size() == 2 * (6 + 7));  // accumulate is for half alone, unit for neither
   for (const Cell& cell : result.cells) {
     INFO(cell.run_folder << ": " << cell.failure);
     CHECK(cell.failure.empty());
@@ -78,7 +78,7 @@ TEST_CASE("sweep: repeat and threads are bitwise, the others part, and everythin
   CHECK_THAT(end.output, Catch::StartsWith(answer(result)));
   CHECK_THAT(end.output, Catch::Contains(matrix_text(result, false)));
   CHECK(end.output.find('\x1b') == std::string::npos);
-  CHECK_THAT(end.errors, Catch::Contains("/52] ") && !Catch::Contains("\r"));
+  CHECK_THAT(end.errors, Catch::Contains("/56] ") && !Catch::Contains("\r"));
   CHECK(program.read("faultline-out/matrix.csv") == matrix_csv(result));
   const std::set<std::string> files = files_under(program.folder() / "faultline-out");
   for (const char* file : {"sweep.json", "matrix.csv", "report.html", "half/ulp/seed-2/ledger.sqlite",
@@ -98,6 +98,29 @@ TEST_CASE("sweep: the same command again keeps every run and says the same") {
   CHECK(second.output == first.output);
   CHECK_THAT(second.errors, Catch::Contains("kept 7 of 7 runs"));
   CHECK(program.read("faultline-out/matrix.csv") == csv);
+}
+
+TEST_CASE("sweep: a recipe on one chip parts on others, and each has its run and its place in the report") {
+  const SweepProgram program;
+  const std::vector<std::string> command = {
+      "sweep",  "--recipe", "half.yaml", "--set",     "precision.unit=h100",
+      "--only", "*/unit",   "--expect",  "unit=parts"};
+  const ProcessEnd end = program.run(command);
+  INFO(end.output << end.errors);
+  CHECK(end.status == 1);
+  CHECK_THAT(end.output, Catch::Contains("(2 of 3 units)") &&
+                             Catch::Contains("not as expected: half under unit:b200, seed 1: bitwise"));
+  const SweepResult result = read_sweep((program.folder() / "faultline-out").string());
+  CHECK(result.perturbations == std::vector<std::string>{"unit"});
+  REQUIRE(result.cells.size() == 3);
+  for (const Cell& cell : result.cells) {
+    INFO(cell.perturbation);
+    CHECK(cell.verdict.bitwise == (cell.perturbation == "unit:b200"));  // b200 has h100's rule for f16
+    if (!cell.verdict.bitwise) CHECK((cell.verdict.first && cell.verdict.first->inputs_equal));
+    CHECK_THAT(program.read("faultline-out/report.html"), Catch::Contains("half under " + cell.perturbation));
+  }
+  CHECK_THAT(program.run(with(command, {"--dry-run"})).output,
+             Catch::Contains("4 runs (1 of them baselines)"));
 }
 
 TEST_CASE("sweep: an expectation that is not met gives exit code 1 and says which") {
@@ -215,17 +238,20 @@ TEST_CASE("sweep: no space is one line, and nothing half-written stays") {
 
 TEST_CASE("sweep: a run that fails stops nothing else, and its cell says why") {
   const SweepProgram program;
-  // Accumulating in f16 is not for the library's product.
-  program.write("bad.yaml", SweepProgram::recipe("bad", "f16", "dynamic"));
-  const ProcessEnd end = program.run({"sweep", "--recipe", "bad.yaml", "--only", "*/eigen", "--only", "*/ulp",
-                                      "--set", "precision.accumulate=f16"});
+  const std::vector<std::string> command = with(kSmall, {"--only", "*/eigen", "--only", "*/ulp"});
+  REQUIRE(program.run(command).status == 0);
+  // A folder where the ledger should be.
+  const fs::path ledger = program.folder() / "faultline-out/tiny/eigen/seed-1/ledger.sqlite";
+  fs::remove(ledger);
+  fs::create_directories(ledger / "something");
+  const ProcessEnd end = program.run(command);
   INFO(end.output << end.errors);
   CHECK(end.status == 2);
-  CHECK_THAT(lines(end.errors).back(), Catch::StartsWith("faultline: bad/eigen/seed-1: "));
+  CHECK_THAT(lines(end.errors).back(), Catch::StartsWith("faultline: tiny/eigen/seed-1: "));
   const SweepResult result = read_sweep((program.folder() / "faultline-out").string());
   REQUIRE(result.cells.size() == 2);
-  CHECK_THAT(worst(result, "bad", "eigen")->failure, Catch::Contains("eigen"));
-  CHECK(worst(result, "bad", "ulp")->failure.empty());
+  CHECK_THAT(worst(result, "tiny", "eigen")->failure, Catch::Contains("ledger.sqlite"));
+  CHECK(worst(result, "tiny", "ulp")->failure.empty());
   CHECK(fs::exists(program.folder() / "faultline-out/report.html"));
 }
 
@@ -307,7 +333,7 @@ TEST_CASE("sweep: list and dry-run say what would be done and write nothing") {
   const SweepProgram program;
   const ProcessEnd list = program.run(with(kSmall, {"--list", "--only", "*/u*"}));
   CHECK(list.status == 0);
-  CHECK_THAT(list.output, Catch::Contains("tiny: mlp") && Catch::Contains("tiny/ulp/seed-1"));
+  CHECK_THAT(list.output, Catch::Contains("tiny: mlp") && Catch::Contains("tiny/ulp, seed 1"));
   const ProcessEnd dry = program.run(with(kSmall, {"--dry-run", "--seeds", "3"}));
   CHECK(dry.status == 0);
   CHECK_THAT(dry.output, Catch::Contains("21 runs (3 of them baselines), 18 comparisons") &&
