@@ -11,9 +11,10 @@ namespace faultline {
 
 namespace {
 
-// Vectors may read past the last output.
+// Vectors may read past the last output: up to those of the widest register block.
 int64_t storage_size(const PlaneLayout& layout) {
-  return layout.N * layout.sample() + register_block(layout.width).columns;
+  constexpr int64_t kWide = 1 << 10;
+  return layout.N * layout.sample() + register_block(kWide).columns;
 }
 
 }  // namespace

@@ -61,14 +61,14 @@ void unit_product(const ProductArgs& args, const Unit& unit, const KPlan& plan, 
   run_unit_sum({"product", unit, plan, k_formats(args.arithmetic, args.out_dtype),
                 unit_input(args.arithmetic, args.a.dtype), args.K, dense ? a.data : left.data(),
                 cut_into(args.M, tile_rows), cut_into(args.N, tile_columns),
-                [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) {
-                  const float* first = b.data + k.begin * b.row_stride + n.begin * b.col_stride;
-                  copy_dense({first, b.row_stride, b.col_stride}, k.end - k.begin, n.size(), out);
-                },
                 [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) {
                   for (int64_t i = 0; i < m.size(); ++i) {
                     finish_row(args, m.begin + i, n.begin, n.end, sums + i * n.size());
                   }
+                },
+                [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) {
+                  const float* first = b.data + k.begin * b.row_stride + n.begin * b.col_stride;
+                  copy_dense({first, b.row_stride, b.col_stride}, k.end - k.begin, n.size(), out);
                 }});
 }
 

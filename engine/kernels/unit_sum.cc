@@ -23,13 +23,15 @@ int64_t largest(const std::vector<Interval>& intervals) {
 void multiply(const UnitSum& sum, const Interval& m, const Interval& n, const KPlan::Range& k, float* out) {
   const int64_t depth = k.end - k.begin;
   const float* left = sum.left + m.begin * sum.K;
-  const Scratch part(depth < sum.K ? m.size() * depth : 0), right(depth * n.size());
+  const Scratch part(depth < sum.K ? m.size() * depth : 0);
   if (depth < sum.K) {
     for (int64_t i = 0; i < m.size(); ++i) {
       std::copy_n(left + i * sum.K + k.begin, depth, part.data() + i * depth);
     }
     left = part.data();
   }
+  if (sum.multiply) return sum.multiply(k, m.size(), n, left, out);
+  const Scratch right(depth * n.size());
   sum.right(k, n, right.data());
   sum.unit.product({m.size(), n.size(), depth, left, right.data(), out, sum.input, sum.formats.accumulate});
 }
@@ -46,8 +48,8 @@ void run_unit_sum(const UnitSum& sum) {
   tiled.work = kModelWork * sum.rows.back().end * sum.columns.back().end * sum.K;
   tiled.chain = [&](int64_t tile, const KPlan::Range& range, float* values) {
     const Interval &m = rows(tile), &n = columns(tile);
+    if (sum.plan.ranges() > 1) std::fill_n(values, tiled.tile_elements, 0.0f);  // all of them are added
     multiply(sum, m, n, range, values);
-    std::fill(values + m.size() * n.size(), values + tiled.tile_elements, 0.0f);
   };
   tiled.finish = [&](int64_t tile, float* sums) { sum.finish(rows(tile), columns(tile), sums); };
   run_tiled_sum(tiled);

@@ -25,10 +25,13 @@ struct UnitSum {
   int64_t K;
   const float* left;  // [M, K], dense and widened
   std::vector<Interval> rows, columns;
-  // Writes rows k of the columns n of right, dense and widened.
-  std::function<void(const KPlan::Range& k, const Interval& n, float* out)> right;
   // Takes the finished sums of a tile, dense; it may change them.
   std::function<void(const Interval& m, const Interval& n, float* sums)> finish;
+  // Writes rows k of the columns n of right, dense and widened.
+  std::function<void(const KPlan::Range& k, const Interval& n, float* out)> right;
+  // Or, instead of it: multiplies m rows of left, which lie dense in k, by rows k of the columns n of right.
+  std::function<void(const KPlan::Range& k, int64_t m, const Interval& n, const float* left, float* out)>
+      multiply = {};
 };
 void run_unit_sum(const UnitSum& sum);
 

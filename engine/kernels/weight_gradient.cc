@@ -138,16 +138,14 @@ class DenseGradient {
   }
 
   void run(const Unit& unit, Dtype input, const KPlan& plan, const KFormats& formats) const {
-    const int64_t OC = g_.shape.OC, tile = unit.dot ? kTileTaps : taps_;
-    run_unit_sum(
-        {"conv2d_dw", unit, plan, formats, input, K_, left_.data(), cut_into(OC, OC), cut_into(taps_, tile),
-         [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); },
-         [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); }});
+    const int64_t OC = g_.shape.OC, tile = unit.dot ? register_block(taps_).columns : taps_;
+    run_unit_sum({"conv2d_dw", unit, plan, formats, input, K_, left_.data(), cut_into(OC, OC),
+                  cut_into(taps_, tile),
+                  [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); },
+                  [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }});
   }
 
  private:
-  static constexpr int64_t kTileTaps = 32;
-
   // What the taps n read at the positions k, position by position: rows of outputs are copied tap by tap first.
   void right(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
     const int64_t depth = k.end - k.begin, OW = g_.shape.OW();

@@ -93,25 +93,64 @@ HWY_INLINE VI Exponents(VF value, int smallest_field, int bias) {
   return hn::IfThenElse(special, hn::Set(di, kSpecial), hn::IfThenElse(zero, hn::Set(di, kZero), exponent));
 }
 
+// The same of two vectors, biased, in 16 bits.
+HWY_INLINE VI16 Exponents16(VF low, VF high, int smallest_field) {
+  const DI16 di16;
+  const DI16Half half;
+  const auto both = [&](VI l, VI h)
+                        HWY_ATTR { return hn::Combine(di16, hn::DemoteTo(half, h), hn::DemoteTo(half, l)); };
+  const auto is_zero = [](VF value) HWY_ATTR {
+    return hn::VecFromMask(DI(), hn::RebindMask(DI(), hn::Eq(value, hn::Zero(DF()))));
+  };
+  const VI16 field = both(Field(low), Field(high));
+  const auto zero = hn::MaskFromVec(both(is_zero(low), is_zero(high)));
+  const VI16 exponent = hn::Max(field, hn::Set(di16, static_cast<int16_t>(smallest_field)));
+  const auto special = hn::Eq(field, hn::Set(di16, 255));
+  return hn::IfThenElse(special, hn::Set(di16, kSpecial),
+                        hn::IfThenElse(zero, hn::Set(di16, kZero), exponent));
+}
+
+HWY_INLINE bool AllFinite(VI16 largest) {
+  return hn::AllTrue(DI16(), hn::Lt(largest, hn::Set(DI16(), kSpecial)));
+}
+
 // Packs `depth` rows of a panel of b: the values, padded with zeros, and their biased exponents. Returns
 // whether all are finite.
 bool PackPanel(const float* b, int64_t ld, int64_t depth, int64_t columns, int smallest_field, float* values,
                int16_t* exponents) {
   const DF df;
-  const DI16Half half;
   const int64_t lanes = hn::Lanes(df), width = kVectors * lanes;
-  auto largest = hn::Set(half, kNone);
+  VI16 largest = hn::Set(DI16(), kNone);
+  HWY_ALIGN float padded[kVectors * hn::MaxLanes(df)] = {};
   for (int64_t k = 0; k < depth; ++k, b += ld, values += width, exponents += width) {
-    std::memcpy(values, b, columns * sizeof(float));
-    std::fill(values + columns, values + width, 0.0f);
-    for (int v = 0; v < kVectors; ++v) {
-      const VF value = hn::LoadU(df, values + v * lanes);
-      const auto exponent = hn::DemoteTo(half, Exponents(value, smallest_field, 0));
-      largest = hn::Max(largest, exponent);
-      hn::StoreU(exponent, half, exponents + v * lanes);
+    const float* row = b;
+    if (columns < width) {
+      std::copy_n(b, columns, padded);
+      row = padded;
     }
+    const VF low = hn::LoadU(df, row), high = hn::LoadU(df, row + lanes);
+    const VI16 exponent = Exponents16(low, high, smallest_field);
+    largest = hn::Max(largest, exponent);
+    hn::StoreU(low, df, values);
+    hn::StoreU(high, df, values + lanes);
+    hn::StoreU(exponent, DI16(), exponents);
   }
-  return hn::AllTrue(half, hn::Lt(largest, hn::Set(half, kSpecial)));
+  return AllFinite(largest);
+}
+
+// Writes the biased exponents of n values, at least a panel's width. Returns whether all are finite.
+bool PackWindows(const float* values, int64_t n, int smallest_field, int16_t* exponents) {
+  const DF df;
+  const int64_t lanes = hn::Lanes(df), width = kVectors * lanes;
+  VI16 largest = hn::Set(DI16(), kNone);
+  for (int64_t i = 0; i < n; i += width) {
+    const int64_t at = std::min(i, n - width);  // the last vectors overlap
+    const VF low = hn::LoadU(df, values + at), high = hn::LoadU(df, values + at + lanes);
+    const VI16 exponent = Exponents16(low, high, smallest_field);
+    largest = hn::Max(largest, exponent);
+    hn::StoreU(exponent, DI16(), exponents + at);
+  }
+  return AllFinite(largest);
 }
 
 // Writes the unbiased exponents of n values of a, each twice in 32 bits, so that one load broadcasts it to
@@ -136,14 +175,15 @@ bool PackExponents(const float* a, int64_t n, int smallest_field, int32_t* expon
   return hn::AllTrue(di, hn::Lt(largest, hn::Set(di, kSpecial)));
 }
 
-// Some rows of a, with as many k as the packed panel of b has, and their accumulators. Of the panel's columns
-// the first `columns` are not padding.
+// Some rows of a and a panel of columns of b, whose element (k, j) is at step[k] + j of values and exponents, and
+// their accumulators. Of the panel's columns the first `columns` are not padding.
 template <int rows>
 struct Block {
   const float* a[rows];
   const int32_t* a_exponents[rows];
   const float* b;
   const int16_t* b_exponents;
+  const int64_t* step;
   float* c[rows];  // a panel's width each
   int64_t columns;
 };
@@ -218,8 +258,7 @@ class SlowElements {
   void add(int row, int64_t column, int64_t begin, int64_t end) {
     if (column >= block_.columns) return;
     float right[kMostTerms];
-    for (int64_t k = begin; k < end; ++k)
-      right[k - begin] = block_.b[k * kVectors * hn::Lanes(DF()) + column];
+    for (int64_t k = begin; k < end; ++k) right[k - begin] = block_.b[block_.step[k] + column];
     float* c = block_.c[row] + column;
     elements_.push_back({c, fused_dot_step(rule_, block_.a[row] + begin, right, end - begin, *c)});
   }
@@ -250,7 +289,7 @@ HWY_INLINE void LargestExponents(const Block<rows>& block, int64_t begin, int64_
   const DI16 di16;
   for (int i = 0; i < rows; ++i) largest[i] = start;
   for (int64_t k = begin; k < end; ++k) {
-    const VI16 right = hn::LoadU(di16, block.b_exponents + k * hn::Lanes(di16));
+    const VI16 right = hn::LoadU(di16, block.b_exponents + block.step[k]);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
       const VI16 left = hn::BitCast(di16, hn::Set(di, block.a_exponents[i][k]));
@@ -266,8 +305,9 @@ HWY_INLINE void Step(const VectorRule& rule, const Block<rows>& block, int first
   constexpr int kCount = rows < kRows ? rows : kRows;
   const DF df;
   const DI di;
-  const int64_t lanes = hn::Lanes(df), width = kVectors * lanes;
+  const int64_t lanes = hn::Lanes(df);
   const float *left[kCount], *right = block.b;
+  const int64_t* step = block.step;
   for (int i = 0; i < kCount; ++i) left[i] = block.a[first + i];
   VF scale[kCount][kVectors];
   VI sum[kCount][kVectors];
@@ -290,7 +330,7 @@ HWY_INLINE void Step(const VectorRule& rule, const Block<rows>& block, int first
     }
   }
   for (int64_t k = begin; k < end; ++k) {
-    const float* column = right + k * width;
+    const float* column = right + step[k];
 #pragma GCC unroll 4
     for (int i = 0; i < kCount; ++i) {
       const VF a = hn::Set(df, left[i][k]);
@@ -336,61 +376,103 @@ int64_t RunBlock(const VectorRule& rule, const Block<rows>& block, int64_t depth
                  : RunSteps<rows, false, false>(rule, block, depth);
 }
 
-// The packed operands of one panel's block of k.
-struct Panel {
-  const float* a;
-  const int32_t* a_exponents;
-  int64_t K;
-  const float* b;
-  const int16_t* b_exponents;
-  float* c;
-  int64_t width, columns, depth;
-  bool checked;
+// A product by panels of columns: the rows of a with their exponents, and a panel's sums.
+class Product {
+ public:
+  Product(const StepRule& rule, int64_t M, int64_t K, const float* a)
+      : rule_(rule),
+        M_(M),
+        K_(K),
+        width_(kVectors * hn::Lanes(DF())),
+        a_(a),
+        a_exponents_(hwy::AllocateAligned<int32_t>(M * K)),
+        sums_(hwy::AllocateAligned<float>(M * width_)) {
+    a_finite_ = PackExponents(a, M * K, rule_.operand_field, a_exponents_.get());
+  }
+
+  // b is dense: packed block by block.
+  int64_t RunDense(int64_t N, const float* b, float* c) {
+    const int64_t depth = std::min(K_, kDepth);
+    const auto values = hwy::AllocateAligned<float>(depth * width_);
+    const auto exponents = hwy::AllocateAligned<int16_t>(depth * width_);
+    int64_t step[kDepth];
+    for (int64_t k = 0; k < depth; ++k) step[k] = k * width_;
+    ForPanels(N, c, [&](int64_t n, int64_t columns) {
+      bool finite = a_finite_;
+      for (int64_t k = 0; k < K_; k += depth) {
+        const int64_t terms = std::min(depth, K_ - k);
+        finite &=
+            PackPanel(b + k * N + n, N, terms, columns, rule_.operand_field, values.get(), exponents.get());
+        const Panel panel{values.get(), exponents.get(), step, k, terms, columns, !finite || !rule_.in_range};
+        RunRows<2 * kRows>(panel, 0);
+      }
+    });
+    return slow_steps_;
+  }
+
+  // The columns of b are windows into an image, read where they lie.
+  int64_t RunWindows(int64_t N, const float* image, const int64_t* step, float* c) {
+    const int64_t size = *std::max_element(step, step + K_) + (N + width_ - 1) / width_ * width_;
+    const auto exponents = hwy::AllocateAligned<int16_t>(size);
+    const bool finite = PackWindows(image, size, rule_.operand_field, exponents.get()) && a_finite_;
+    ForPanels(N, c, [&](int64_t n, int64_t columns) {
+      const Panel panel{image + n, exponents.get() + n, step, 0, K_, columns, !finite || !rule_.in_range};
+      RunRows<2 * kRows>(panel, 0);
+    });
+    return slow_steps_;
+  }
+
+ private:
+  // A panel of b, and the block of k that it holds.
+  struct Panel {
+    const float* b;
+    const int16_t* b_exponents;
+    const int64_t* step;
+    int64_t k, depth, columns;
+    bool checked;
+  };
+
+  template <class Body>
+  void ForPanels(int64_t N, float* c, const Body& body) {
+    for (int64_t n = 0; n < N; n += width_) {
+      const int64_t columns = std::min(width_, N - n);
+      std::fill_n(sums_.get(), M_ * width_, 0.0f);
+      body(n, columns);
+      for (int64_t m = 0; m < M_; ++m) std::copy_n(sums_.get() + m * width_, columns, c + m * N + n);
+    }
+  }
+
+  template <int rows>
+  void RunRows(const Panel& panel, int64_t m) {
+    for (; m + rows <= M_; m += rows) {
+      Block<rows> block{{}, {}, panel.b, panel.b_exponents, panel.step, {}, panel.columns};
+      for (int i = 0; i < rows; ++i) {
+        block.a[i] = a_ + (m + i) * K_ + panel.k;
+        block.a_exponents[i] = a_exponents_.get() + (m + i) * K_ + panel.k;
+        block.c[i] = sums_.get() + (m + i) * width_;
+      }
+      slow_steps_ += RunBlock<rows>(rule_, block, panel.depth, panel.checked);
+    }
+    if constexpr (rows > 1) RunRows<rows / 2>(panel, m);
+  }
+
+  VectorRule rule_;
+  int64_t M_, K_, width_;
+  const float* a_;
+  hwy::AlignedFreeUniquePtr<int32_t[]> a_exponents_;
+  hwy::AlignedFreeUniquePtr<float[]> sums_;
+  bool a_finite_;
+  int64_t slow_steps_ = 0;
 };
 
-template <int rows>
-int64_t RunRows(const VectorRule& rule, const Panel& panel, int64_t begin, int64_t end) {
-  int64_t slow = 0;
-  for (; begin + rows <= end; begin += rows) {
-    Block<rows> block{{}, {}, panel.b, panel.b_exponents, {}, panel.columns};
-    for (int i = 0; i < rows; ++i) {
-      block.a[i] = panel.a + (begin + i) * panel.K;
-      block.a_exponents[i] = panel.a_exponents + (begin + i) * panel.K;
-      block.c[i] = panel.c + (begin + i) * panel.width;
-    }
-    slow += RunBlock<rows>(rule, block, panel.depth, panel.checked);
-  }
-  if constexpr (rows > 1) slow += RunRows<rows / 2>(rule, panel, begin, end);
-  return slow;
-}
-
-// Returns how many steps were slow.
-int64_t RunProduct(const StepRule& step_rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
+// These return how many steps were slow.
+int64_t RunProduct(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
                    float* c) {
-  const VectorRule rule(step_rule);
-  const int64_t width = kVectors * hn::Lanes(DF()), depth = std::min(K, kDepth);
-  const auto a_exponents = hwy::AllocateAligned<int32_t>(M * K);
-  const auto values = hwy::AllocateAligned<float>(depth * width);
-  const auto exponents = hwy::AllocateAligned<int16_t>(depth * width);
-  const auto sums = hwy::AllocateAligned<float>(M * width);
-  const bool a_finite = PackExponents(a, M * K, rule.operand_field, a_exponents.get());
-  int64_t slow = 0;
-  for (int64_t n = 0; n < N; n += width) {
-    const int64_t columns = std::min(width, N - n);
-    std::fill_n(sums.get(), M * width, 0.0f);
-    bool finite = a_finite;
-    for (int64_t k = 0; k < K; k += depth) {
-      const int64_t terms = std::min(depth, K - k);
-      finite &=
-          PackPanel(b + k * N + n, N, terms, columns, rule.operand_field, values.get(), exponents.get());
-      const Panel panel{
-          a + k, a_exponents.get() + k,    K, values.get(), exponents.get(), sums.get(), width, columns,
-          terms, !finite || !rule.in_range};
-      slow += RunRows<2 * kRows>(rule, panel, 0, M);
-    }
-    for (int64_t m = 0; m < M; ++m) std::copy_n(sums.get() + m * width, columns, c + m * N + n);
-  }
-  return slow;
+  return Product(rule, M, K, a).RunDense(N, b, c);
+}
+int64_t RunWindows(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* image,
+                   const int64_t* step, float* c) {
+  return Product(rule, M, K, a).RunWindows(N, image, step, c);
 }
 
 }  // namespace
@@ -403,30 +485,51 @@ namespace faultline {
 namespace {
 
 HWY_EXPORT(RunProduct);
+HWY_EXPORT(RunWindows);
 
 // A step's aligned products are below 2^(kept_bits + 2), their sum below 2^31.
 bool sum_fits_int32(const StepRule& rule) { return int64_t{rule.terms} << (rule.kept_bits + 2) <= 1LL << 31; }
 
+// Element (k, n) of b is at step(k) + n.
+template <class Step>
 void plain_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
-                   float* c) {
+                   Step step, float* c) {
   std::vector<float> column(K);
   for (int64_t n = 0; n < N; ++n) {
-    for (int64_t k = 0; k < K; ++k) column[k] = b[k * N + n];
+    for (int64_t k = 0; k < K; ++k) column[k] = b[step(k) + n];
     for (int64_t m = 0; m < M; ++m) c[m * N + n] = fused_dot(rule, a + m * K, column.data(), K, 0.0f);
   }
+}
+
+void count_steps(int64_t steps, int64_t slow) {
+  steps_taken += steps;
+  slow_steps_taken += slow;
+}
+
+int64_t steps_of(const StepRule& rule, int64_t M, int64_t N, int64_t K) {
+  return M * N * ((K + rule.terms - 1) / rule.terms);
 }
 
 }  // namespace
 
 void fused_dot_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
                        float* c) {
-  int64_t slow = M * N * ((K + rule.terms - 1) / rule.terms);
-  steps_taken += slow;
+  const int64_t steps = steps_of(rule, M, N, K);
   if (sum_fits_int32(rule))
-    slow = HWY_DYNAMIC_DISPATCH(RunProduct)(rule, M, N, K, a, b, c);
-  else
-    plain_product(rule, M, N, K, a, b, c);
-  slow_steps_taken += slow;
+    return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunProduct)(rule, M, N, K, a, b, c));
+  plain_product(
+      rule, M, N, K, a, b, [N](int64_t k) { return k * N; }, c);
+  count_steps(steps, steps);
+}
+
+void fused_dot_windows(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a,
+                       const float* image, const int64_t* step, float* c) {
+  const int64_t steps = steps_of(rule, M, N, K);
+  if (sum_fits_int32(rule))
+    return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunWindows)(rule, M, N, K, a, image, step, c));
+  plain_product(
+      rule, M, N, K, a, image, [step](int64_t k) { return step[k]; }, c);
+  count_steps(steps, steps);
 }
 
 FusedDotCounts fused_dot_counts() { return {steps_taken, slow_steps_taken}; }

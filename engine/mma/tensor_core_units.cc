@@ -60,6 +60,10 @@ Unit unit(const Chip& chip) {
   unit.product = [rules = unit.rules](const UnitProduct& p) {
     fused_dot_product(*step_rule(rules, {p.input, p.accumulate}), p.M, p.N, p.K, p.a, p.b, p.c);
   };
+  unit.windows = [rules = unit.rules](const UnitWindows& w) {
+    const StepRule& rule = *step_rule(rules, {w.input, w.accumulate});
+    fused_dot_windows(rule, w.M, w.N, w.K, w.a, w.image, w.step, w.c);
+  };
   return unit;
 }
 

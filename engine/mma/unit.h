@@ -22,6 +22,18 @@ struct UnitProduct {
   Dtype accumulate;
 };
 
+// The same where the columns of b are windows into an image, as in a convolution: element (k, n) of b is at
+// image[step[k] + n]. The image is read in whole vectors, up to two of them less one past the last column.
+struct UnitWindows {
+  int64_t M, N, K;
+  const float* a;
+  const float* image;
+  const int64_t* step;
+  float* c;
+  Dtype input;
+  Dtype accumulate;
+};
+
 // What a unit multiplies, and the format of its sums.
 struct UnitFormat {
   Dtype input, accumulate;
@@ -41,6 +53,7 @@ struct Unit {
   std::function<void(const UnitProduct&)> product;
   UnitDot dot = {};                  // the plain model; empty where nobody can say what the unit does
   std::vector<StepRule> rules = {};  // of each format, if the unit is a chain of fused steps
+  std::function<void(const UnitWindows&)> windows = {};  // empty: write b out
 };
 
 // The product by the plain model, element by element.
