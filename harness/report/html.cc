@@ -69,7 +69,7 @@ std::string cell_anchor(const SweepResult& sweep, const Cell& cell) {
 // Okabe and Ito's palette, dark ones first.
 std::string line_colour(size_t index) {
   static const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                   "#56b4e9", "#e69f00", "#444444"};
+                                   "#56b4e9", "#e69f00", "#444444", "#8c5a2b"};
   return kColours[index % std::size(kColours)];
 }
 
