@@ -190,8 +190,10 @@ void LedgerWriter::add_snapshot(int64_t step, const std::vector<std::pair<std::s
 
 void LedgerWriter::close(const RunResult& result, const std::map<std::string, uint64_t>& draws,
                          const std::vector<Entry>& final_state) {
-  Statement add_draw(parts_->database, "INSERT INTO draws VALUES(?1,?2)");
-  for (const auto& [stream, count] : draws) add_draw.bind(stream).bind(static_cast<int64_t>(count)).run();
+  for (const auto& [stream, count] : draws) {
+    Statement add_draw(parts_->database, "INSERT INTO draws VALUES(?1,?2)");
+    add_draw.bind(stream).bind(static_cast<int64_t>(count)).run();
+  }
   const std::string digests = packed(final_state);
   parts_->set_meta("result", to_json(result).dump());
   parts_->set_meta("final_names", names_of(final_state));

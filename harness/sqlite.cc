@@ -13,7 +13,8 @@ Database::Database(const std::string& path, Mode mode) : path_(path), mode_(mode
   throw Error(ErrorCode::kIo, path, "cannot be opened: " + reason);
 }
 
-Database::~Database() { sqlite3_close(handle_); }
+// Waits for statements that are still there, where sqlite3_close would refuse and leave the file open.
+Database::~Database() { sqlite3_close_v2(handle_); }
 
 void Database::execute(const char* sql) {
   if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail();
