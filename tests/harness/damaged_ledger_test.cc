@@ -87,5 +87,14 @@ TEST_CASE("ledger: a changed value, digest, root or entry is found when it is op
   }
 }
 
+TEST_CASE("ledger: when a run has ended, no file of it is open") {
+  Runs runs;
+  const std::string path = std::filesystem::canonical(runs.path(small())).string();
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;  // the iterator's own
+    CHECK(std::filesystem::read_symlink(entry.path(), gone).string().rfind(path, 0) != 0);
+  }
+}
+
 }  // namespace
 }  // namespace faultline::harness
