@@ -146,20 +146,28 @@ class DenseGradient {
   }
 
  private:
-  // What the taps n read at the positions k, position by position: rows of outputs are copied tap by tap first.
+  // What the taps n read at the positions k, position by position.
   void right(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
-    const int64_t depth = k.end - k.begin, OW = g_.shape.OW();
-    const Scratch reads(n.size() * depth);
-    for (int64_t tap = n.begin; tap < n.end; ++tap) {
-      float* next = reads.data() + (tap - n.begin) * depth;
-      for (int64_t i = k.begin, count; i < k.end; i += count) {
-        const int64_t position = i % positions_;
-        count = std::min(OW - position % OW, k.end - i);
-        const float* sample = g_.image.data() + i / positions_ * g_.image.layout().sample();
-        next = std::copy_n(sample + offsets_.tap[tap] + offsets_.position[position], count, next);
+    const Scratch reads(n.size() * kReadStride);
+    for (int64_t begin = k.begin; begin < k.end; begin += kReads) {
+      const int64_t end = std::min(begin + kReads, k.end);
+      for (int64_t tap = n.begin; tap < n.end; ++tap) {
+        read(tap, begin, end, reads.data() + (tap - n.begin) * kReadStride);
       }
+      float* block = out + (begin - k.begin) * n.size();
+      copy_dense({reads.data(), 1, kReadStride}, end - begin, n.size(), block);
     }
-    copy_dense({reads.data(), 1, depth}, depth, n.size(), out);
+  }
+
+  // One tap at the positions [begin, end): rows of outputs lie side by side.
+  void read(int64_t tap, int64_t begin, int64_t end, float* out) const {
+    const int64_t OW = g_.shape.OW();
+    for (int64_t i = begin, count; i < end; i += count) {
+      const int64_t position = i % positions_;
+      count = std::min(OW - position % OW, end - i);
+      const float* sample = g_.image.data() + i / positions_ * g_.image.layout().sample();
+      out = std::copy_n(sample + offsets_.tap[tap] + offsets_.position[position], count, out);
+    }
   }
 
   void finish(const UnitSum::Interval& n, const float* sums) const {
@@ -167,6 +175,9 @@ class DenseGradient {
     char* out = static_cast<char*>(g_.dw.data) + n.begin * size_bytes(dtype);
     convert_rows({sums, Dtype::kF32, n.size()}, {out, dtype, taps_}, g_.shape.OC, n.size());
   }
+
+  // Positions read before they are transposed: they stay in the L1 cache, and lines do not share its sets.
+  static constexpr int64_t kReads = 256, kReadStride = kReads + 16;
 
   const WeightGradient& g_;
   ImageOffsets offsets_;
