@@ -11,7 +11,4 @@ namespace faultline::harness {
 // flags, instruction_set}, "libraries": {...}, "data": {file: sha256}, "seed", "platform"}.
 Json make_manifest(const Recipe& recipe, const Json& resolved, const Json& labels);
 
-// Digest of the running program: ledgers of two builds are never mixed silently.
-std::string build_id();
-
 }  // namespace faultline::harness

@@ -14,7 +14,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "harness/ledger.h"
-#include "harness/manifest.h"
+#include "harness/machine.h"
 #include "harness/perturbation.h"
 #include "harness/processes.h"
 #include "harness/progress.h"

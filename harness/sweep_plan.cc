@@ -10,7 +10,7 @@
 #include "engine/base/digest.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
-#include "harness/manifest.h"
+#include "harness/machine.h"
 #include "harness/trainer.h"
 
 namespace faultline::harness {
