@@ -10,7 +10,7 @@ bazel="bazel-bootstrap"
 run="$bazel g++ dataset-fashion-mnist libcli11-dev libeigen3-dev libfmt-dev libgit2-dev libhwy-dev libjs-dygraphs
   librandom123-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
 test="$run catch2 chromium chromium-driver clang-format git libbenchmark-dev libdnnl-dev libmpfr-dev
-  python3"
+  libopenblas-dev python3"
 
 die() {
   echo "faultline: $1" >&2

@@ -1,0 +1,24 @@
+#include "bench/check.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "engine/base/error.h"
+#include "engine/numerics/dtype.h"
+
+namespace faultline::bench {
+
+void check_sums(const std::string& who, int64_t k, const std::vector<float>& ours,
+                const std::vector<float>& theirs, const std::vector<float>& magnitude) {
+  const double ku = static_cast<double>(k) * unit_roundoff(Dtype::kF32), gamma = ku / (1 - ku);
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const double bound = 2 * gamma / (1 - gamma) * double{magnitude[i]};
+    if (std::fabs(double{ours[i]} - double{theirs[i]}) <= bound) continue;
+    throw Error(ErrorCode::kMismatch, who,
+                fmt::format("element {} is {}, ours is {}; rounding explains {} at most", i, theirs[i],
+                            ours[i], bound));
+  }
+}
+
+}  // namespace faultline::bench

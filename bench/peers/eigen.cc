@@ -1,0 +1,22 @@
+#include "bench/peers/eigen_kernels.h"
+#include "bench/peers/peer.h"
+#include "engine/base/cpu.h"
+
+namespace faultline::bench {
+namespace {
+
+// As our own kernels: the best instruction set of this processor.
+const EigenKernels& kernels() {
+  static const EigenKernels& kernels =
+      instruction_sets().back() == "avx512" ? *faultline_eigen_avx512() : *faultline_eigen_avx2();
+  return kernels;
+}
+
+const Registered<Peer> kEigen{
+    "eigen",
+    {[] { return std::string(kernels().version) + " for " + kernels().instruction_set; },
+     [](int threads) { kernels().set_threads(threads); },
+     [](const Gemm& gemm) { return [gemm] { kernels().gemm(gemm); }; }}};
+
+}  // namespace
+}  // namespace faultline::bench

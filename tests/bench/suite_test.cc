@@ -1,0 +1,54 @@
+#include "bench/suite.h"
+
+#include <catch2/catch.hpp>
+
+#include "bench/check.h"
+#include "bench/statistics.h"
+#include "engine/base/error.h"
+
+namespace faultline::bench {
+namespace {
+
+TEST_CASE("median: the middle value, or the mean of the two middle ones") {
+  CHECK(median({9, 1, 5}) == 5);
+  CHECK(median({9, 1, 5, 7}) == 6);
+}
+
+TEST_CASE("spread: half the distance of the quartiles over the median, whatever the outliers") {
+  CHECK(spread({10, 10, 10, 10, 10, 10, 10, 1000}) == 0);
+  CHECK(spread({8, 9, 9, 10, 11, 11, 12}) == Approx(0.1));
+}
+
+TEST_CASE("geometric mean: a ratio and its inverse cancel") {
+  CHECK(geometric_mean({4, 0.25}) == Approx(1));
+  CHECK(geometric_mean({2, 8}) == Approx(4));
+}
+
+TEST_CASE("median interval: the ranks of the binomial table") {
+  // Conover 1999, table A3 for p = 1/2: n = 10 gives ranks 2 and 9, n = 20 gives 6 and 15; 5 values are too few.
+  std::vector<double> values;
+  for (int i = 1; i <= 10; ++i) values.push_back(i);
+  CHECK(median_interval(values).low == 2);
+  CHECK(median_interval(values).high == 9);
+  for (int i = 11; i <= 20; ++i) values.push_back(i);
+  CHECK(median_interval(values).low == 6);
+  CHECK(median_interval(values).high == 15);
+  CHECK(median_interval({1, 2, 3, 4, 5}).low == 1);
+}
+
+TEST_CASE("row: the ratio is against the fastest other") {
+  CHECK(Row{"shape", 1, {{"ours", 60, 0}, {"a", 50, 0}, {"b", 80, 0}}, {}, ""}.ratio() == 0.75);
+  CHECK(Row{"shape", 1, {{"ours", 60, 0}}, {}, ""}.ratio() == 0);
+}
+
+TEST_CASE("check: rounding passes, a wrong element does not") {
+  // k = 4 and magnitude 4: both sums together may be off by 8 gamma(4) = 8 * 2^-22.
+  const std::vector<float> ours = {1, 1}, magnitude = {4, 4};
+  CHECK_NOTHROW(check_sums("peer", 4, ours, {1, 1 + 7 * 0x1p-22f}, magnitude));
+  CHECK_THROWS_WITH(check_sums("peer", 4, ours, {1, 1 + 9 * 0x1p-22f}, magnitude),
+                    Catch::Contains("peer: element 1 is"));
+  CHECK_THROWS_AS(check_sums("peer", 4, ours, {1, NAN}, magnitude), Error);
+}
+
+}  // namespace
+}  // namespace faultline::bench
