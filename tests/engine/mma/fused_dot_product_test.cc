@@ -253,6 +253,26 @@ TEST_CASE("fused dot product: chains longer than the block that is packed at onc
   });
 }
 
+TEST_CASE("fused dot product: sums beyond int32") {
+  const StepRule& rule =
+      *step_rule(Registry<Unit>::instance().find("h100").rules, {Dtype::kF16, Dtype::kF32});
+  const int64_t K = 3 * rule.terms;
+  std::vector<float> a(kM * K, 1.9990234375f), b(K * kN, 1.9990234375f);
+  for (int64_t k = 0; k < K; ++k) b[k * kN + 1] *= -1;
+  const FusedDotCounts before = fused_dot_counts();
+  CHECK(differences(rule, kM, kN, K, a, b) == 0);
+  // The first step's only: then the accumulator has the largest exponent.
+  CHECK(fused_dot_counts().slow_steps - before.slow_steps == kM * kN * instruction_sets().size());
+}
+
+TEST_CASE("fused dot product: leaves the processor's rounding as it was") {
+  const StepRule& rule =
+      *step_rule(Registry<Unit>::instance().find("a100").rules, {Dtype::kF16, Dtype::kF32});
+  float a = 1, b = 1, c = 0;
+  fused_dot_product(rule, 1, 1, 1, &a, &b, &c);
+  check_float_environment("fused_dot_product");
+}
+
 TEST_CASE("fused dot product: counts its steps, and those that it gives to the plain model") {
   const Unit& h100 = Registry<Unit>::instance().find("h100");
   const auto counted = [&](Dtype input, float a_value, float b_value) {
