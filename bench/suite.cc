@@ -149,11 +149,12 @@ void Suite::compare(const Comparison& comparison) {
 }
 
 void Suite::print(const Row& row) {
-  std::string header = fmt::format("\n{:26} threads", title_.unit);
-  std::string line = fmt::format("{:26} {:>7}", row.name, row.threads);
+  std::string header = fmt::format("\n{:32} threads", title_.unit);
+  std::string line = fmt::format("{:32} {:>7}", row.name, row.threads);
   for (const Figure& figure : row.figures) {
-    header += fmt::format(" {:>16}", figure.name);
-    line += fmt::format(" {:9.4g} ±{:4.1f} %", figure.rate, 100 * figure.spread);
+    const size_t width = std::max<size_t>(16, figure.name.size());
+    header += fmt::format(" {:>{}}", figure.name, width);
+    line += fmt::format(" {:>{}.4g} ±{:4.1f} %", figure.rate, width - 8, 100 * figure.spread);
   }
   if (row.ratio() > 0) {
     header += fmt::format(" {:>14}", row.figures.size() > 2 ? "ours / fastest" : "ours / other");
