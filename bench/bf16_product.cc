@@ -1,26 +1,23 @@
 // bf16 products by Intel's instructions beside oneDNN's, one thread, sizes 256 to 2048. Where the processor lacks
-// an instruction its model is measured and the comparison is skipped. Ours starts from operands widened to f32, as
-// the engine hands them to a unit, oneDNN's from bf16. Run: bazel run //bench:bf16_product
+// an instruction its model is measured, alone. Ours starts from operands widened to f32, as the engine hands them to
+// a unit, oneDNN's from bf16. Run: bazel run //bench:bf16_product
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
 #include <dnnl.hpp>
 #include <functional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "bench/suite.h"
 #include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
 #include "engine/mma/unit.h"
 
 extern "C" void omp_set_num_threads(int threads);  // of the OpenMP that oneDNN runs on
 
-namespace faultline {
+namespace faultline::bench {
 namespace {
-
-constexpr int kRepetitions = 7;
 
 struct Operands {
   explicit Operands(int64_t size) : a(size * size), b(size * size), a_bf16(size * size), b_bf16(size * size) {
@@ -58,19 +55,9 @@ std::function<void()> onednn_product(int64_t size, Operands& operands, std::vect
   }
 }
 
-double seconds(const std::function<void()>& body) {
-  const auto begin = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
-// Prints one line: both rates, from repetitions that take turns.
-void compare(const std::string& name, bool here, int64_t size) {
+void compare(Suite& suite, const std::string& name, bool here, int64_t size) {
+  const std::string row = fmt::format("{} {}^3{}", name, size, here ? "" : ", its model");
+  if (!suite.wants(row, 1)) return;
   const Unit& unit = Registry<Unit>::instance().find(name);
   Operands operands(size);
   std::vector<float> c(size * size), onednn_c(size * size);
@@ -78,37 +65,31 @@ void compare(const std::string& name, bool here, int64_t size) {
     unit.product(
         {size, size, size, operands.a.data(), operands.b.data(), c.data(), Dtype::kBf16, Dtype::kF32});
   };
-  const auto onednn = onednn_product(size, operands, onednn_c);
-  ours();
-  if (onednn) onednn();
-  std::vector<double> our_times, onednn_times;
-  for (int i = 0; i < kRepetitions; ++i) {
-    our_times.push_back(seconds(ours));
-    if (onednn) onednn_times.push_back(seconds(onednn));
+  Comparison comparison{row, 1, 2e-9 * static_cast<double>(size * size * size), {{"ours", ours}}, {}};
+  if (const auto onednn = here ? onednn_product(size, operands, onednn_c) : nullptr) {
+    comparison.contenders.push_back({"onednn", onednn});
   }
-  const double operations = 2e-9 * static_cast<double>(size * size * size), our_time = median(our_times);
-  fmt::print("{:12} {:>6} {:9.1f}", name, size, operations / our_time);
-  if (onednn) fmt::print(" {:9.1f}", operations / median(onednn_times));
-  if (!here)
-    fmt::print("  skipped: this processor lacks {}, the first figure is its model's\n", name);
-  else if (!onednn)
-    fmt::print("  skipped: oneDNN has no bf16 product for this processor\n");
-  else
-    fmt::print("  {:.2f} of oneDNN\n", median(onednn_times) / our_time);
+  suite.compare(comparison);
+}
+
+void measure(Suite& suite) {
+  suite.library("onednn",
+                fmt::format("{}.{}.{}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH));
+  set_threads(1);
+  omp_set_num_threads(1);
+  for (const int64_t size : {256, 512, 1024, 2048}) {
+    compare(suite, "amx_bf16", has_amx_bf16(), size);
+    compare(suite, "avx512_bf16", has_avx512_bf16(), size);
+  }
+  if (!has_amx_bf16()) suite.note("amx_bf16 beside oneDNN: skipped, this processor lacks it");
+  if (!has_avx512_bf16()) suite.note("avx512_bf16 beside oneDNN: skipped, this processor lacks it");
 }
 
 }  // namespace
-}  // namespace faultline
+}  // namespace faultline::bench
 
-int main() {
-  using namespace faultline;
-  set_float_environment();
-  set_threads(1);
-  omp_set_num_threads(1);
-  fmt::print("{}, one thread, medians of {}; GFLOP/s of ours and of oneDNN {}.{}.{}\n", cpu_model(),
-             kRepetitions, DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH);
-  for (const int64_t size : {256, 512, 1024, 2048}) {
-    compare("amx_bf16", has_amx_bf16(), size);
-    compare("avx512_bf16", has_avx512_bf16(), size);
-  }
+int main(int argc, char** argv) {
+  using namespace faultline::bench;
+  return run_program(
+      argc, argv, {"bf16_product", "bf16 products by Intel's instructions, one thread", "GFLOP/s"}, measure);
 }

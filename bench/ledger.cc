@@ -1,88 +1,75 @@
-// What a ledger costs: one training step of lenet at batch 64 with digests off, of the state, and of every
-// op, each with the ledger's row written. Run: bazel run //bench:ledger
+// What a ledger costs: a training step of lenet at batch 64 with digests of the state, and of every op, beside one
+// without; each with the ledger's row written. Run: bazel run //bench:ledger
 #include "harness/ledger.h"
 
-#include <benchmark/benchmark.h>
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <map>
-#include <string>
-#include <vector>
 
-#include "harness/manifest.h"
+#include "bench/suite.h"
 
-namespace faultline::harness {
+namespace faultline::bench {
 namespace {
 
-Recipe recipe_with(const std::string& detail) {
-  Recipe recipe;
-  recipe.set("data.name", "synthetic", "bench");
-  recipe.set("data.train_examples", "4096", "bench");
-  recipe.set("train.steps", "1000000", "bench");
-  recipe.set("ledger.underflow_every", "0", "bench");
-  recipe.set("ledger.detail", detail, "bench");
-  return recipe;
-}
+using harness::Json;
 
-void train_step(benchmark::State& state, const std::string& detail) {
-  const Recipe recipe = recipe_with(detail);
-  const std::string path = std::filesystem::temp_directory_path() / ("faultline-bench-" + detail + ".sqlite");
-  std::filesystem::remove(path);
-  Trainer trainer(recipe);
-  LedgerWriter ledger(path, Json::object());
-  for (int i = 0; i < 3; ++i) trainer.step();
-  for (auto _ : state) {
-    const StepRecord record = trainer.step();
-    if (detail != "off") ledger.add(record);
-  }
-  state.counters["images_per_s"] =
-      benchmark::Counter(static_cast<double>(64 * state.iterations()), benchmark::Counter::kIsRate);
-  std::filesystem::remove(path);
-}
+constexpr int kPairs = 1000;
 
-// Prints as usual and keeps every repetition's time.
-class Collector : public benchmark::ConsoleReporter {
+// Steps of a recipe, written into a ledger where there is something to write.
+class Run {
  public:
-  void ReportRuns(const std::vector<Run>& runs) override {
-    ConsoleReporter::ReportRuns(runs);
-    for (const Run& run : runs) {
-      if (run.run_type == Run::RT_Iteration)
-        times[run.run_name.function_name].push_back(run.GetAdjustedRealTime());
-    }
+  Run(const std::string& detail, int threads)
+      : path_(fresh_path(detail)),
+        trainer_(recipe(detail, threads)),
+        ledger_(path_, Json::object()),
+        writes_(detail != "off") {}
+  ~Run() { std::filesystem::remove(path_); }
+
+  void step() {
+    const harness::StepRecord record = trainer_.step();
+    if (writes_) ledger_.add(record);
   }
-  std::map<std::string, std::vector<double>> times;
+
+  static harness::Recipe recipe(const std::string& detail, int threads) {
+    harness::Recipe recipe;
+    recipe.set("data.name", "synthetic", "bench");
+    recipe.set("data.train_examples", "4096", "bench");
+    recipe.set("train.steps", "1000000", "bench");
+    recipe.set("ledger.underflow_every", "0", "bench");
+    recipe.set("ledger.detail", detail, "bench");
+    recipe.set("runtime.threads", std::to_string(threads), "bench");
+    return recipe;
+  }
+
+ private:
+  static std::string fresh_path(const std::string& detail) {
+    const auto path = std::filesystem::temp_directory_path() / ("faultline-bench-" + detail + ".sqlite");
+    std::filesystem::remove(path);
+    return path.string();
+  }
+
+  std::string path_;
+  harness::Trainer trainer_;
+  harness::LedgerWriter ledger_;
+  bool writes_;
 };
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
+void measure(Suite& suite) {
+  for (const int threads : {1, 2}) {
+    for (const std::string detail : {"state", "ops"}) {
+      const std::string name = "digests " + detail;
+      if (!suite.wants(name, threads)) continue;
+      apply_runtime(Run::recipe("off", threads));
+      Run off("off", threads), with(detail, threads);
+      suite.compare_pairs(
+          name, threads, [&] { off.step(); }, [&] { with.step(); }, kPairs);
+    }
+  }
 }
 
 }  // namespace
-}  // namespace faultline::harness
+}  // namespace faultline::bench
 
 int main(int argc, char** argv) {
-  using namespace faultline::harness;
-  std::vector<char*> args(argv, argv + argc);
-  std::string repetitions = "--benchmark_repetitions=11",
-              interleaved = "--benchmark_enable_random_interleaving=true",
-              aggregates = "--benchmark_min_time=0.3";
-  args.insert(args.begin() + 1, {repetitions.data(), interleaved.data(), aggregates.data()});
-  int count = static_cast<int>(args.size());
-  for (const char* detail : {"off", "state", "ops"}) {
-    benchmark::RegisterBenchmark(detail, [detail](benchmark::State& state) { train_step(state, detail); })
-        ->Unit(benchmark::kMicrosecond)
-        ->UseRealTime();
-  }
-  benchmark::Initialize(&count, args.data());
-  Collector collector;
-  benchmark::RunSpecifiedBenchmarks(&collector);
-  const double off = median(collector.times["off"]);
-  for (const char* detail : {"state", "ops"}) {
-    fmt::print("digests {}: {:+.1f} % of a step against off (medians of {} interleaved repetitions)\n",
-               detail, 100 * (median(collector.times[detail]) / off - 1), collector.times["off"].size());
-  }
+  using namespace faultline::bench;
+  return run_program(
+      argc, argv, {"ledger", "what digests and the ledger cost a training step of lenet", "", ""}, measure);
 }

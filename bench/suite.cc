@@ -254,8 +254,11 @@ void Suite::print_manifest(const Json& manifest) {
              cpu.at("instruction_set").get<std::string>(), std::thread::hardware_concurrency(),
              manifest.at("build").at("compiler").get<std::string>(),
              manifest.at("build").at("flags").get<std::string>());
-  fmt::print("commit {}{}{}; medians of {} repetitions in turns, ± half the distance of the quartiles\n",
-             commit, libraries.empty() ? "" : "; ", libraries, result_.value("repetitions", 0));
+  fmt::print("commit {}{}{}{}\n", commit, libraries.empty() ? "" : "; ", libraries,
+             rows_.empty()
+                 ? ""
+                 : fmt::format("; medians of {} repetitions in turns, ± half the distance of the quartiles",
+                               result_.value("repetitions", 0)));
 }
 
 void Suite::finish() {
