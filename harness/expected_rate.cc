@@ -108,6 +108,7 @@ std::vector<double> expected_rates(const Ledger& ledger) {
 
 bool rate_differs(double used, double expected) {
   const double larger = std::max({std::abs(used), std::abs(expected), 0x1p-24});
+  if (!std::isfinite(larger)) return !(used == expected);
   const double unit = std::ldexp(1.0, std::ilogb(larger) - 23);
   return !(std::abs(used - expected) <= 4 * unit);
 }

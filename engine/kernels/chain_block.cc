@@ -76,7 +76,9 @@ HWY_NOINLINE void RegisterChains(const Left& left, const ChainBlock& block, cons
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) sum[i][v] = hn::Zero(d);
+    for (int v = 0; v < vectors; ++v) {
+      sum[i][v] = block.goes_on ? hn::LoadU(d, out + i * ld + v * lanes) : hn::Zero(d);
+    }
   }
   for (int64_t k = 0; k < depth; ++k) {
     const float* b = right + right_step[k];
@@ -124,8 +126,9 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of) {
 template <class Step>
 void RunChains(const ChainBlock& block) {
   if (block.left_row == nullptr) {
+    const int64_t first = block.panels.begin(block.first_panel);
     RunPanels<Step, PackedLeft>(block, [&](int64_t begin, int64_t rows) {
-      return PackedLeft{block.left + begin * block.left_depth + block.left_begin * rows};
+      return PackedLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows};
     });
     return;
   }

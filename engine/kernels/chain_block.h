@@ -6,9 +6,11 @@
 
 namespace faultline {
 
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // `size` rows in the fewest panels of at most `most` rows, as equal as can be.
 struct RowPanels {
-  RowPanels(int64_t size, int64_t most) : size(size), count((size + most - 1) / most) {}
+  RowPanels(int64_t size, int64_t most) : size(size), count(ceil_div(size, most)) {}
   int64_t begin(int64_t panel) const { return size * panel / count; }
   int64_t rows(int64_t panel) const { return begin(panel + 1) - begin(panel); }
 
@@ -23,7 +25,7 @@ struct RegisterBlock {
 RegisterBlock register_block(int64_t columns);
 
 // A block of fma chains: out[(i - first) * ld + j] = sum over k < depth of left(i, k) * right(k, j), k
-// rising, from +0, for the rows i of panels [first_panel, last_panel), whose first is `first`, and `columns`
+// rising, from +0 (or from out, where a chain goes on), for the rows i of panels [first_panel, last_panel), whose first is `first`, and `columns`
 // columns j. Bits do not depend on how outputs are cut into blocks.
 struct ChainBlock {
   RowPanels panels;
@@ -32,8 +34,8 @@ struct ChainBlock {
   int64_t depth = 0;
   Dtype accumulate = Dtype::kF32;  // f32 or f16 (then both operands are f16, widened)
 
-  // left_row null: packed panel after panel, left_depth deep; row i of the panel [b, b + r) has its element k
-  // at left[b * left_depth + (left_begin + k) * r + i - b]. Else element (i, k) is at left[left_row[i] +
+  // left_row null: packed panel after panel from `first` on, left_depth deep; row i of the panel [b, b + r) has
+  // its element k at left[(b - first) * left_depth + (left_begin + k) * r + i - b]. Else element (i, k) is at left[left_row[i] +
   // left_step[k]].
   const float* left = nullptr;
   int64_t left_begin = 0, left_depth = 0;
@@ -47,7 +49,8 @@ struct ChainBlock {
   const int64_t* right_step = nullptr;
   int64_t right_group = 0;
 
-  float* out = nullptr;  // Whole vectors are written.
+  bool goes_on = false;
+  float* out = nullptr;  // Whole vectors are read and written.
   int64_t ld = 0;
 };
 void run_chain_block(const ChainBlock& block);

@@ -13,8 +13,6 @@ namespace {
 
 constexpr int64_t kTilePositions = 1024, kTileElements = 1 << 15;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Finishes rows [row, row + rows) of one channel, `stride` apart.
 void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, int64_t rows, int64_t stride,
                 float* values) {
@@ -93,7 +91,7 @@ class ChainCorrelation {
     block.columns = (tile.rows - 1) * layout_.width + c_.cols;
     block.depth = range.end - range.begin;
     block.accumulate = accumulate;
-    block.left = packed_.data();
+    block.left = packed_.data() + panels_.begin(tile.first_panel) * c_.K();
     block.left_begin = range.begin;
     block.left_depth = c_.K();
     block.right = c_.planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;

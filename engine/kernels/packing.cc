@@ -1,8 +1,10 @@
 #include "engine/kernels/packing.h"
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/kernels/rows.h"
 
@@ -44,6 +46,40 @@ void pack_transposed(const float* data, int64_t stride, int64_t depth, int64_t c
   }
 }
 
+// pack_panel for contiguous rows. Rows are moved `whole` at a time: what is too much is overwritten by the next
+// ones.
+template <int whole>
+void pack_rows(const float* data, int64_t stride, int64_t depth, int64_t width, float* out) {
+  int64_t k = 0;
+  if (stride >= whole) {
+    for (; k * width + whole <= depth * width && k + 1 < depth; ++k) {
+      std::memcpy(out + k * width, data + k * stride, whole * sizeof(float));
+    }
+  }
+  for (; k < depth; ++k) std::copy_n(data + k * stride, width, out + k * width);
+}
+
+// pack_groups for contiguous columns. It goes row by row, because a row of one group alone is a line of a page of
+// its own; where there is no other memory to read behind a row's end, the last group goes column by column.
+template <int width>
+void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t group_stride,
+                    float* out) {
+  constexpr int64_t kRowsAhead = 8;
+  const float* end = matrix.data + (depth - 1) * matrix.row_stride + columns;
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* row = matrix.data + k * matrix.row_stride;
+    float* to = out + k * width;
+    for (int64_t n = 0; n < columns; n += width, to += group_stride) {
+      if (HWY_LIKELY(row + n + width <= end)) {
+        hwy::Prefetch(row + n + kRowsAhead * matrix.row_stride);
+        std::memcpy(to, row + n, width * sizeof(float));
+      } else {
+        std::fill(std::copy_n(row + n, columns - n, to), to + width, 0.0f);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, const Arithmetic& arithmetic,
@@ -75,6 +111,10 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out) {
   if (matrix.row_stride == 1)
     return pack_transposed(matrix.data, matrix.col_stride, depth, columns, width, out);
+  if (matrix.col_stride == 1 && columns == width && width <= 32) {
+    const auto pack = width <= 8 ? pack_rows<8> : width <= 16 ? pack_rows<16> : pack_rows<32>;
+    return pack(matrix.data, matrix.row_stride, depth, width, out);
+  }
   for (int64_t k = 0; k < depth; ++k, out += width) {
     const float* row = matrix.data + k * matrix.row_stride;
     if (matrix.col_stride == 1) {
@@ -83,6 +123,18 @@ void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t
       for (int64_t j = 0; j < columns; ++j) out[j] = row[j * matrix.col_stride];
     }
     for (int64_t j = columns; j < width; ++j) out[j] = 0;
+  }
+}
+
+void pack_groups(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, int64_t group_stride,
+                 float* out) {
+  if (matrix.col_stride == 1 && width == 16)
+    return pack_wide_rows<16>(matrix, depth, columns, group_stride, out);
+  if (matrix.col_stride == 1 && width == 32)
+    return pack_wide_rows<32>(matrix, depth, columns, group_stride, out);
+  for (int64_t n = 0; n < columns; n += width) {
+    const F32Matrix group{matrix.data + n * matrix.col_stride, matrix.row_stride, matrix.col_stride};
+    pack_panel(group, depth, std::min(width, columns - n), width, out + n / width * group_stride);
   }
 }
 

@@ -21,6 +21,11 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
 // Writes out[k * width + j] = matrix(k, j) for k < depth, j < columns, and +0 for columns <= j < width.
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out);
 
+// Packs all columns in groups of `width` as pack_panel does, group g from out[g * group_stride] on. What lies behind
+// the last column is any number.
+void pack_groups(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, int64_t group_stride,
+                 float* out);
+
 // Copies a matrix to dense rows.
 void copy_dense(const F32Matrix& matrix, int64_t rows, int64_t cols, float* out);
 

@@ -15,8 +15,6 @@ namespace {
 
 constexpr int64_t kTileElements = 1 << 15, kSamplesPerLeaf = 8;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Where the taps (row) and the positions of a sample (column) read the image: at the sum of both offsets.
 struct ImageOffsets {
   explicit ImageOffsets(const WeightGradient& g) : tap(image_taps(g.shape, g.image.layout())) {
