@@ -3,11 +3,25 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <random>
 
 #include "engine/base/error.h"
 #include "engine/numerics/dtype.h"
 
 namespace faultline::bench {
+
+std::vector<float> uniform(int64_t size, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> distribution(-1, 1);
+  std::vector<float> values(size);
+  for (float& value : values) value = distribution(random);
+  return values;
+}
+
+std::vector<float> absolute(std::vector<float> values) {
+  for (float& value : values) value = std::fabs(value);
+  return values;
+}
 
 void check_sums(const std::string& who, int64_t k, const std::vector<float>& ours,
                 const std::vector<float>& theirs, const std::vector<float>& magnitude) {

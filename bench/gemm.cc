@@ -3,9 +3,6 @@
 // Run: bazel run //bench:gemm [-- --benchmark_filter=2000x64x576]
 #include <fmt/format.h>
 
-#include <cmath>
-#include <random>
-
 #include "bench/check.h"
 #include "bench/fma_peak.h"
 #include "bench/peers/peer.h"
@@ -22,14 +19,6 @@ constexpr Shape kShapes[] = {{256, 256, 256}, {512, 512, 512},  {1024, 1024, 102
                              {128, 256, 784}, {2000, 64, 576},  {6272, 64, 576},    {64, 10, 128},
                              {6, 25, 50176},  {64, 576, 32768}, {16, 150, 100000}};
 
-std::vector<float> uniform(int64_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> distribution(-1, 1);
-  std::vector<float> values(size);
-  for (float& value : values) value = distribution(random);
-  return values;
-}
-
 void our_product(const Gemm& g) {
   ProductArgs args{g.m, g.n, g.k, {g.a, Dtype::kF32, g.k, 1}, {g.b, Dtype::kF32, g.n, 1}};
   if (g.a_transposed) args.a.row_stride = 1, args.a.col_stride = g.m;
@@ -37,11 +26,6 @@ void our_product(const Gemm& g) {
   args.out = g.c;
   args.out_row_stride = g.n;
   product("bench", args);
-}
-
-std::vector<float> absolute(std::vector<float> values) {
-  for (float& value : values) value = std::fabs(value);
-  return values;
 }
 
 // One shape in one storage order. Each peer's result is compared with ours before it is timed.

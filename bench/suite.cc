@@ -149,8 +149,8 @@ void Suite::compare(const Comparison& comparison) {
 }
 
 void Suite::print(const Row& row) {
-  std::string header = fmt::format("\n{:32} threads", title_.unit);
-  std::string line = fmt::format("{:32} {:>7}", row.name, row.threads);
+  std::string header = fmt::format("\n{:36} threads", title_.unit);
+  std::string line = fmt::format("{:36} {:>7}", row.name, row.threads);
   for (const Figure& figure : row.figures) {
     const size_t width = std::max<size_t>(16, figure.name.size());
     header += fmt::format(" {:>{}}", figure.name, width);

@@ -16,7 +16,12 @@ const Registered<Peer> kEigen{
     "eigen",
     {[] { return std::string(kernels().version) + " for " + kernels().instruction_set; },
      [](int threads) { kernels().set_threads(threads); },
-     [](const Gemm& gemm) { return [gemm] { kernels().gemm(gemm); }; }}};
+     [](const Gemm& gemm) { return [gemm] { kernels().gemm(gemm); }; },
+     {},
+     [](const Elementwise& op, int threads) -> std::function<void()> {
+       if (threads > 1 || !kernels().has(op)) return {};  // its arrays know no threads
+       return [op] { kernels().elementwise(op); };
+     }}};
 
 }  // namespace
 }  // namespace faultline::bench

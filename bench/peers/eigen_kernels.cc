@@ -22,6 +22,35 @@ void gemm(const Gemm& g) {
     g.b_transposed ? product<RowMajor, ColMajor>(g) : product<RowMajor, RowMajor>(g);
 }
 
+template <class T>
+using Values = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
+
+// One array of an op's inputs or outputs.
+template <class T>
+Values<T> values(const Elementwise& op, const void* data) {
+  return {static_cast<T*>(const_cast<void*>(data)), op.n * op.c * op.h * op.w};
+}
+
+void relu(const Elementwise& op) { values<float>(op, op.out[0]) = values<float>(op, op.in[0]).max(0.0f); }
+
+template <class From, class To>
+void convert(const Elementwise& op) {
+  values<To>(op, op.out[0]) = values<From>(op, op.in[0]).template cast<To>();
+}
+
+using Call = void (*)(const Elementwise&);
+Call find(const std::string& op) {
+  if (op == "relu") return relu;
+  if (op == "f32 -> f16") return convert<float, Eigen::half>;
+  if (op == "f32 -> bf16") return convert<float, Eigen::bfloat16>;
+  if (op == "f16 -> f32") return convert<Eigen::half, float>;
+  if (op == "bf16 -> f32") return convert<Eigen::bfloat16, float>;
+  return nullptr;
+}
+
+bool has(const Elementwise& op) { return find(op.op) != nullptr; }
+void elementwise(const Elementwise& op) { find(op.op)(op); }
+
 #ifdef EIGEN_VECTORIZE_AVX512
 constexpr const char* kInstructionSet = "AVX-512";
 #elif defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA)
@@ -38,6 +67,6 @@ constexpr const char* kVersion =
 
 extern "C" __attribute__((visibility("default"))) const faultline::bench::EigenKernels* FAULTLINE_EIGEN() {
   using namespace faultline::bench;
-  static const EigenKernels kKernels{kInstructionSet, kVersion, Eigen::setNbThreads, gemm};
+  static const EigenKernels kKernels{kInstructionSet, kVersion, Eigen::setNbThreads, gemm, has, elementwise};
   return &kKernels;
 }

@@ -11,6 +11,8 @@ struct EigenKernels {
   const char* version;
   void (*set_threads)(int threads);
   void (*gemm)(const Gemm& gemm);
+  bool (*has)(const Elementwise& op);
+  void (*elementwise)(const Elementwise& op);
 };
 
 }  // namespace faultline::bench

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace faultline::bench {
 
@@ -12,6 +14,15 @@ struct Gemm {
   const float* a;
   const float* b;
   float* c;
+};
+
+// One op over f32 images [n, c, h, w], or rows of `w`, or a cast, by its name in elementwise.cc: one input, for
+// norms weight and bias too, and one output.
+struct Elementwise {
+  std::string op;
+  int64_t n, c, h, w;
+  std::vector<const void*> in;
+  std::vector<void*> out;
 };
 
 }  // namespace faultline::bench

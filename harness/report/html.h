@@ -1,28 +1,14 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "harness/ledger.h"
+#include "harness/report/page.h"
 #include "harness/sweep_result.h"
 
 namespace faultline::harness {
-
-// Text that is safe between tags and inside quoted attributes.
-std::string escaped(std::string_view text);
-
-// JSON that is safe inside a <script> element.
-std::string script_json(const Json& json);
-
-// <table> of escaped text; the first row is the head, the first column heads the rows.
-std::string table(const std::vector<std::vector<std::string>>& rows);
-
-// A block that opens when asked: <details><summary>...</summary>body</details>.
-std::string details(std::string_view summary, std::string_view body);
-
-// Monospaced text with a caption, to be copied as it is.
-std::string command(std::string_view text);
 
 // Everything that the sections of one report share.
 struct ReportData {
@@ -41,8 +27,5 @@ std::string provenance_section(const ReportData& data);
 
 // Anchor of the detail of one of the sweep's cells.
 std::string cell_anchor(const SweepResult& sweep, const Cell& cell);
-
-// Colours of the recipes' lines, by position: told apart by people who do not see all colours too.
-std::string line_colour(size_t index);
 
 }  // namespace faultline::harness

@@ -2,20 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "engine/base/error.h"
 #include "harness/report/html.h"
-#include "harness/report/report_files.h"
 #include "harness/run.h"
 
 namespace faultline::harness {
 namespace {
-
-std::string_view asset(std::string_view name) {
-  for (const auto& [file, text] : report_files()) {
-    if (file == name) return text;
-  }
-  throw Error(ErrorCode::kInternal, "report", "no embedded file " + std::string(name));
-}
 
 ReportData collect(const SweepResult& sweep) {
   ReportData data{sweep, {}};
@@ -51,25 +42,20 @@ std::string setting_line(const ReportData& data) {
 
 }  // namespace
 
+std::string cell_anchor(const SweepResult& sweep, const Cell& cell) {
+  return fmt::format("cell-{}", &cell - sweep.cells.data());
+}
+
 std::string report_html(const SweepResult& sweep) {
   const ReportData data = collect(sweep);
-  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">";
-  html +=
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Faultline "
-      "report</title>";
-  html += "<link rel=\"icon\" href=\"data:,\">";
-  html +=
-      fmt::format("<style>{}\n{}</style></head><body><main>", asset("dygraph.min.css"), asset("report.css"));
-  html +=
-      fmt::format("<header><p class=\"brand\">Faultline</p><h1>{}</h1><p class=\"setting\">{}</p></header>",
-                  escaped(answer(sweep)), escaped(setting_line(data)));
-  html += matrix_section(data) + schedules_section(data) + cells_section(data);
-  html += cost_section(data) + provenance_section(data);
-  html += fmt::format("</main><script type=\"application/json\" id=\"data\">{}</script>",
-                      script_json(schedules_json(data)));
-  html += fmt::format("<script>{}</script><script>{}</script></body></html>\n", asset("dygraph.min.js"),
-                      asset("report.js"));
-  return html;
+  Page page{
+      "Faultline report", answer(sweep), setting_line(data), std::string(asset("dygraph.min.css")), "", ""};
+  page.sections = matrix_section(data) + schedules_section(data) + cells_section(data) + cost_section(data) +
+                  provenance_section(data);
+  page.scripts = fmt::format(
+      "<script type=\"application/json\" id=\"data\">{}</script><script>{}</script><script>{}</script>",
+      script_json(schedules_json(data)), asset("dygraph.min.js"), asset("report.js"));
+  return page_html(page);
 }
 
 }  // namespace faultline::harness

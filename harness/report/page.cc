@@ -1,6 +1,9 @@
-#include "harness/report/html.h"
+#include "harness/report/page.h"
 
 #include <fmt/format.h>
+
+#include "engine/base/error.h"
+#include "harness/report/report_files.h"
 
 namespace faultline::harness {
 
@@ -30,9 +33,9 @@ std::string escaped(std::string_view text) {
   return safe;
 }
 
-std::string script_json(const Json& json) {
+std::string script_json(const nlohmann::json& json) {
   std::string safe;
-  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+  for (const char c : json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
     if (c == '<')
       safe += "\\u003c";
     else
@@ -62,15 +65,29 @@ std::string command(std::string_view text) {
   return fmt::format("<pre class=\"command\">{}</pre>", escaped(text));
 }
 
-std::string cell_anchor(const SweepResult& sweep, const Cell& cell) {
-  return fmt::format("cell-{}", &cell - sweep.cells.data());
-}
-
 // Okabe and Ito's palette, dark ones first.
 std::string line_colour(size_t index) {
   static const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                    "#56b4e9", "#e69f00", "#444444", "#8c5a2b"};
   return kColours[index % std::size(kColours)];
+}
+
+std::string_view asset(std::string_view name) {
+  for (const auto& [file, text] : report_files()) {
+    if (file == name) return text;
+  }
+  throw Error(ErrorCode::kInternal, "report", "no embedded file " + std::string(name));
+}
+
+std::string page_html(const Page& page) {
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{}</title>"
+      "<link rel=\"icon\" href=\"data:,\"><style>{}\n{}</style></head><body><main>"
+      "<header><p class=\"brand\">Faultline</p><h1>{}</h1><p class=\"setting\">{}</p></header>"
+      "{}</main>{}</body></html>\n",
+      escaped(page.title), page.styles, asset("report.css"), escaped(page.headline), escaped(page.setting),
+      page.sections, page.scripts);
 }
 
 }  // namespace faultline::harness
