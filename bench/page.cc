@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bench/statistics.h"
 #include "harness/report/page.h"
 
 namespace faultline::bench {
@@ -20,9 +21,7 @@ std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 // A figure with as many digits as its spread leaves meaning to.
 std::string rate(const Json& figure) {
   const double value = figure.at("rate").get<double>(), spread = figure.at("spread").get<double>();
-  return fmt::format("{} ± {:.1f} %",
-                     spread > 0.05 ? fmt::format("{:.2g}", value) : fmt::format("{:.3g}", value),
-                     100 * spread);
+  return fmt::format("{} ± {:.1f} %", rounded(value, spread > 0.05 ? 2 : 3), 100 * spread);
 }
 
 // Bars of ours over the fastest other on a scale of factors: to the right we are faster.

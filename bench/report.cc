@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -13,7 +14,8 @@
 #include "bench/page.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
-#include "engine/base/registry.h"
+#include "engine/base/text.h"
+#include "harness/processes.h"
 
 namespace faultline::bench {
 namespace {
@@ -35,7 +37,7 @@ Request parse(int argc, char** argv) {
   if (argc > 1) request.command += " --";
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    request.command += " " + word;
+    request.command += " " + harness::shell_quoted(word);
     if (word.rfind("--out=", 0) == 0)
       request.folder = word.substr(6);
     else if (word.rfind("--", 0) == 0)

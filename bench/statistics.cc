@@ -1,5 +1,7 @@
 #include "bench/statistics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -37,6 +39,11 @@ Interval median_interval(std::vector<double> values) {
   }
   rank = rank == 0 ? 0 : rank - 1;
   return {values[rank], values[values.size() - 1 - rank]};
+}
+
+std::string rounded(double value, int digits) {
+  return std::fabs(value) >= std::pow(10, digits - 1) ? fmt::format("{:.0f}", value)
+                                                      : fmt::format("{:.{}g}", value, digits);
 }
 
 }  // namespace faultline::bench

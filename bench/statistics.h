@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 namespace faultline::bench {
@@ -18,5 +19,8 @@ struct Interval {
   double low, high;
 };
 Interval median_interval(std::vector<double> values);
+
+// So many significant digits, whole numbers in full: "0.123", "12.3", "12345".
+std::string rounded(double value, int digits);
 
 }  // namespace faultline::bench

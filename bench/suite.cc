@@ -154,7 +154,7 @@ void Suite::print(const Row& row) {
   for (const Figure& figure : row.figures) {
     const size_t width = std::max<size_t>(16, figure.name.size());
     header += fmt::format(" {:>{}}", figure.name, width);
-    line += fmt::format(" {:>{}.4g} ±{:4.1f} %", figure.rate, width - 8, 100 * figure.spread);
+    line += fmt::format(" {:>{}} ±{:4.1f} %", rounded(figure.rate, 4), width - 8, 100 * figure.spread);
   }
   if (row.ratio() > 0) {
     header += fmt::format(" {:>14}", row.figures.size() > 2 ? "ours / fastest" : "ours / other");
@@ -162,7 +162,8 @@ void Suite::print(const Row& row) {
   }
   if (row.limit) {
     header += fmt::format(" {:>16}", "of " + title_.limit);
-    line += fmt::format(" {:6.1f} % of{:5.4g}", 100 * row.figures[0].rate / row.limit->rate, row.limit->rate);
+    line += fmt::format(" {:6.1f} % of {:>5}", 100 * row.figures[0].rate / row.limit->rate,
+                        rounded(row.limit->rate, 4));
   }
   if (header != header_) fmt::print("{}\n", header);
   header_ = header;

@@ -17,11 +17,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kSweep[] = {"--fresh",        "--recipe",       "f32",
-                              "--recipe",       "bf16",           "--perturbation",
-                              "repeat",         "--perturbation", "ulp",
-                              "--perturbation", "shuffled",       "--set",
-                              "train.steps=20", "--set",          "data.test_examples=1000"};
+const char* const kSweep[] = {"--fresh",
+                              "--recipe",
+                              "f32",
+                              "--recipe",
+                              "bf16",
+                              "--perturbation",
+                              "repeat",
+                              "--perturbation",
+                              "ulp",
+                              "--perturbation",
+                              "shuffled",
+                              "--set",
+                              "train.steps=20",
+                              "--set",
+                              "data.test_examples=1000",
+                              "--set",
+                              "schedule.warmup_steps=5"};
 
 // Sweeps into a folder, quietly; returns the seconds it took.
 double sweep(const fs::path& folder, int jobs) {

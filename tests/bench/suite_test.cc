@@ -36,6 +36,12 @@ TEST_CASE("median interval: the ranks of the binomial table") {
   CHECK(median_interval({1, 2, 3, 4, 5}).low == 1);
 }
 
+TEST_CASE("rounded: so many digits, whole numbers in full") {
+  CHECK(rounded(0.12345, 3) == "0.123");
+  CHECK(rounded(12.345, 3) == "12.3");
+  CHECK(rounded(12345.6, 3) == "12346");
+}
+
 TEST_CASE("row: the ratio is against the fastest other") {
   CHECK(Row{"shape", 1, {{"ours", 60, 0}, {"a", 50, 0}, {"b", 80, 0}}, {}, ""}.ratio() == 0.75);
   CHECK(Row{"shape", 1, {{"ours", 60, 0}}, {}, ""}.ratio() == 0);
