@@ -19,13 +19,55 @@ constexpr Shape kShapes[] = {{256, 256, 256}, {512, 512, 512},  {1024, 1024, 102
                              {128, 256, 784}, {2000, 64, 576},  {6272, 64, 576},    {64, 10, 128},
                              {6, 25, 50176},  {64, 576, 32768}, {16, 150, 100000}};
 
-void our_product(const Gemm& g) {
-  ProductArgs args{g.m, g.n, g.k, {g.a, Dtype::kF32, g.k, 1}, {g.b, Dtype::kF32, g.n, 1}};
+// Rows k of [begin, end) alone, into c.
+void our_product(const Gemm& g, int64_t begin, int64_t end, float* c) {
+  ProductArgs args{g.m, g.n, end - begin, {nullptr, Dtype::kF32, g.k, 1}, {nullptr, Dtype::kF32, g.n, 1}};
   if (g.a_transposed) args.a.row_stride = 1, args.a.col_stride = g.m;
   if (g.b_transposed) args.b.row_stride = 1, args.b.col_stride = g.k;
-  args.out = g.c;
+  args.a.data = g.a + begin * args.a.col_stride;
+  args.b.data = g.b + begin * args.b.row_stride;
+  args.out = c;
   args.out_row_stride = g.n;
   product("bench", args);
+}
+
+void our_product(const Gemm& g) { our_product(g, 0, g.k, g.c); }
+
+// The same kernel without our promise: each thread takes a part of k, so that the bits change with the threads.
+void split_product(const Gemm& g, std::vector<float>& partial) {
+  const int64_t parts = threads(), size = g.m * g.n;
+  partial.resize(parts * size);
+  parallel_for("split", parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      our_product(g, g.k * p / parts, g.k * (p + 1) / parts, partial.data() + p * size);
+    }
+  });
+  for (int64_t i = 0; i < size; ++i) {
+    g.c[i] = partial[i];
+    for (int64_t p = 1; p < parts; ++p) g.c[i] += partial[p * size + i];
+  }
+}
+
+// What the order of k costs a weight gradient, few outputs and a long k, on two threads.
+void compare_order(Suite& suite, const Shape& shape) {
+  const auto [m, n, k] = shape;
+  const std::string name = fmt::format("{}x{}x{} tn: k whole, not split by threads", m, n, k);
+  if (!suite.wants(name, 2)) return;
+  set_threads(2);
+  const std::vector<float> a = uniform(m * k, 1), b = uniform(k * n, 2);
+  std::vector<float> c(m * n), partial;
+  const Gemm gemm{m, n, k, true, false, a.data(), b.data(), c.data()};
+  std::vector<float> magnitude(m * n);
+  {
+    const std::vector<float> abs_a = absolute(a), abs_b = absolute(b);
+    our_product({m, n, k, true, false, abs_a.data(), abs_b.data(), magnitude.data()});
+  }
+  our_product(gemm);
+  const std::vector<float> whole = c;
+  split_product(gemm, partial);
+  check_sums(name, k, whole, c, magnitude);
+  suite.compare_pairs(
+      name, 2, [&] { split_product(gemm, partial); }, [&] { our_product(gemm); }, 100);
 }
 
 // One shape in one storage order. Each peer's result is compared with ours before it is timed.
@@ -70,6 +112,9 @@ void measure(Suite& suite) {
         for (const bool b : {false, true}) compare(suite, shape, a, b, threads);
       }
     }
+  }
+  for (const Shape& shape : kShapes) {
+    if (shape.k > 10000) compare_order(suite, shape);
   }
 }
 
