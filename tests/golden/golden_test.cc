@@ -30,7 +30,7 @@ void check_golden(const std::string& recipe) {
         const std::string what = first_difference(recipe, record, golden[static_cast<size_t>(record.step)]);
         if (what.empty()) continue;
         FAIL(
-            fmt::format("{} on {} with {} threads: step {} differs first, at {}.\n"
+            fmt::format("{} on {}, threads {}: step {} differs first, at {}.\n"
                         "If bits change on purpose: tools/bazel run //tests/golden:update",
                         recipe, set, threads, record.step, what));
       }
