@@ -3,7 +3,8 @@
 #
 #   tools/install.sh bazel    Bazel itself
 #   tools/install.sh run      building and running the programs
-#   tools/install.sh test     everything: tests, benchmarks, the format check
+#   tools/install.sh test     tests, benchmarks, the format check
+#   tools/install.sh long     also the proofs of //tests/long:all, with other compilers
 #
 # and does nothing, in about 15 ms, when none is. This is the one list of packages.
 bazel="bazel-bootstrap"
@@ -11,6 +12,7 @@ run="$bazel g++ dataset-fashion-mnist libcli11-dev libeigen3-dev libfmt-dev libg
   librandom123-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
 test="$run catch2 chromium chromium-driver clang-format git libbenchmark-dev libdnnl-dev libmpfr-dev
   libopenblas-dev python3"
+long="$test clang g++-aarch64-linux-gnu qemu-user-static"
 
 die() {
   echo "faultline: $1" >&2
@@ -21,7 +23,8 @@ case "$1" in
   bazel) wanted=$bazel ;;
   run) wanted=$run ;;
   test) wanted=$test ;;
-  *) die "tools/install.sh takes bazel, run or test" ;;
+  long) wanted=$long ;;
+  *) die "tools/install.sh takes bazel, run, test or long" ;;
 esac
 
 present=" $(dpkg-query -W -f='${db:Status-Status}=${Package} ' $wanted 2>/dev/null)"

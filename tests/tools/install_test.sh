@@ -51,6 +51,12 @@ expect "test installs more" \
   $'real: test //...\nfaultline: installing libfmt-dev catch2\n*update\n*install* libfmt-dev catch2\nexit 0' \
   "$(bazel test //...)"
 
+new_machine "qemu-user-static" 0
+expect "test leaves the emulator out" $'real: test //...\nexit 0' "$(bazel test //...)"
+expect "the long proofs install it" \
+  $'real: test //tests/long:all\nfaultline: installing qemu-user-static\n*update\n*install* qemu-user-static\nexit 0' \
+  "$(bazel test //tests/long:all)"
+
 new_machine "libfmt-dev" 0
 stand_in apt-get 'echo "no network" >&2; exit 100'
 expect "apt-get fails" $'*no network\nfaultline: apt-get could not*\nexit 2' "$(bazel run //a)"
