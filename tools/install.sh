@@ -8,8 +8,8 @@
 #
 # and does nothing, in about 15 ms, when none is. This is the one list of packages.
 bazel="bazel-bootstrap"
-run="$bazel g++ dataset-fashion-mnist libcli11-dev libeigen3-dev libfmt-dev libgit2-dev libhwy-dev libjs-dygraphs
-  librandom123-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
+run="$bazel g++ dataset-fashion-mnist libcli11-dev libdeflate-dev libeigen3-dev libfmt-dev libgit2-dev libhwy-dev libjs-dygraphs
+  librandom123-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev"
 test="$run catch2 chromium chromium-driver clang-format git libbenchmark-dev libdnnl-dev libmpfr-dev
   libopenblas-dev python3"
 long="$test clang g++-aarch64-linux-gnu qemu-user-static"

@@ -1,74 +1,69 @@
 #include "models/data/idx.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
-#include <algorithm>
 #include <memory>
+#include <new>
 
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 
 namespace faultline::models {
 namespace {
 
 constexpr int kUnsignedByte = 8;
 
-class GzipFile {
- public:
-  explicit GzipFile(const std::string& path) : path_(path), file_(gzopen(path.c_str(), "rb"), gzclose) {
-    if (!file_) refuse("cannot be opened");
-    gzbuffer(file_.get(), 1 << 18);
-  }
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw Error(ErrorCode::kData, path, why);
+}
 
-  // Fills the buffer with as much as there is and returns how much that was.
-  size_t read(uint8_t* buffer, size_t size) {
-    size_t done = 0;
-    while (done < size) {
-      const unsigned part = static_cast<unsigned>(std::min<size_t>(size - done, 1 << 26));
-      const int got = gzread(file_.get(), buffer + done, part);
-      if (got < 0) refuse("is not a whole gzip file");
-      if (got == 0) break;
-      done += static_cast<size_t>(got);
-    }
-    return done;
-  }
-
-  [[noreturn]] void refuse(const std::string& why) const { throw Error(ErrorCode::kData, path_, why); }
-
- private:
-  std::string path_;
-  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
-};
+// Returns what a gzip file of one member holds.
+std::vector<uint8_t> gunzip(const std::string& path) {
+  constexpr size_t kFrame = 18, kMostRatio = 1032;  // bytes around the data; what deflate can reach
+  const std::string file = read_file(path);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(file.data());
+  const auto broken = [&] { refuse(path, "is not a whole gzip file"); };
+  if (file.size() < kFrame) broken();
+  const uint8_t* last = bytes + file.size() - 4;  // the size modulo 2^32, little-endian
+  const size_t size = last[0] | last[1] << 8 | last[2] << 16 | size_t{last[3]} << 24;
+  if (size > kMostRatio * file.size()) broken();
+  std::vector<uint8_t> data(size);
+  const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
+      libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
+  if (!decompressor) throw std::bad_alloc();
+  const auto result =
+      libdeflate_gzip_decompress(decompressor.get(), bytes, file.size(), data.data(), size, nullptr);
+  if (result != LIBDEFLATE_SUCCESS) broken();
+  return data;
+}
 
 }  // namespace
 
 IdxArray read_idx(const std::string& path, int rank) {
   constexpr int64_t kLargest = int64_t{1} << 28;
-  GzipFile file(path);
-  uint8_t magic[4];
-  if (file.read(magic, 4) < 4) file.refuse("ends before the IDX header");
-  if (magic[0] != 0 || magic[1] != 0 || magic[2] != kUnsignedByte || magic[3] != rank) {
-    file.refuse(
-        fmt::format("starts with {:02x}{:02x}{:02x}{:02x}, not with 000008{:02x} (IDX, bytes, {} sizes)",
-                    magic[0], magic[1], magic[2], magic[3], rank, rank));
+  const std::vector<uint8_t> file = gunzip(path);
+  if (file.size() < 4) refuse(path, "ends before the IDX header");
+  if (file[0] != 0 || file[1] != 0 || file[2] != kUnsignedByte || file[3] != rank) {
+    refuse(path,
+           fmt::format("starts with {:02x}{:02x}{:02x}{:02x}, not with 000008{:02x} (IDX, bytes, {} sizes)",
+                       file[0], file[1], file[2], file[3], rank, rank));
   }
+  const size_t header = 4 + 4 * static_cast<size_t>(rank);
+  if (file.size() < header) refuse(path, "ends inside the IDX header");
   IdxArray array;
-  for (int axis = 0; axis < rank; ++axis) {
-    uint8_t size[4];
-    if (file.read(size, 4) < 4) file.refuse("ends inside the IDX header");
-    array.shape.push_back(int64_t{size[0]} << 24 | size[1] << 16 | size[2] << 8 | size[3]);
+  for (size_t at = 4; at < header; at += 4) {
+    array.shape.push_back(int64_t{file[at]} << 24 | file[at + 1] << 16 | file[at + 2] << 8 | file[at + 3]);
     if (element_count(array.shape) > kLargest) {
-      file.refuse("has sizes " + to_string(array.shape) + ", too large");
+      refuse(path, "has sizes " + to_string(array.shape) + ", too large");
     }
   }
-  const size_t size = static_cast<size_t>(element_count(array.shape));
-  array.bytes.resize(size);
-  const size_t got = file.read(array.bytes.data(), size);
-  uint8_t rest;
-  if (got < size || file.read(&rest, 1) != 0) {
-    file.refuse(fmt::format("holds {} {} bytes of data, its sizes {} ask for {}",
-                            got < size ? "only" : "more than", got, to_string(array.shape), size));
+  const size_t size = static_cast<size_t>(element_count(array.shape)), got = file.size() - header;
+  if (got != size) {
+    refuse(path,
+           fmt::format("holds {} bytes of data, its sizes {} ask for {}", got, to_string(array.shape), size));
   }
+  array.bytes.assign(file.begin() + header, file.end());
   return array;
 }
 
