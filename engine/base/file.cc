@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <vector>
 
 #include "engine/base/error.h"
 
@@ -34,7 +34,13 @@ std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   file.peek();  // A folder can be opened, but not read.
   if (!file.is_open() || file.bad()) fail(path, "cannot be read");
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string text;
+  std::vector<char> part(1 << 20);
+  while (file.read(part.data(), static_cast<std::streamsize>(part.size())), file.gcount() > 0) {
+    text.append(part.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (file.bad()) fail(path, "cannot be read to its end");
+  return text;
 }
 
 void write_file(const std::string& path, std::string_view text) {

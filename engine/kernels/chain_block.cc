@@ -9,6 +9,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "engine/base/rounding.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace faultline {
 namespace HWY_NAMESPACE {
@@ -28,23 +30,32 @@ struct F32Step {
   static HWY_INLINE VF next(VF a, VF b, VF sum) { return hn::MulAdd(a, b, sum); }
 };
 
-// The product of two f16 is exact in f32. The error of the addition (Knuth's two-sum, exact here) turns an
-// even sum towards the exact one, so that the rounding to f16 sees a sum rounded to odd and is the only one
-// (Boldo and Melquiond 2008).
+// The product of two f16 is exact in f32. Rounding its sum to odd first, in f32, leaves the rounding to f16 to be
+// the only one (Boldo and Melquiond 2008). Where conversions to f16 have a rounding of their own (x86), the sum is
+// cut, and was inexact if a subtraction does not give the other term back: that of the larger term is exact.
+// Elsewhere the error of the addition (Knuth's two-sum, exact here) turns an even sum towards the exact one.
 struct F16Step {
+  static constexpr bool kCuts = HWY_ARCH_X86;
+
   static HWY_INLINE VF next(VF a, VF b, VF sum) {
     const hn::RebindToSigned<DF> di;
     const hn::Rebind<hwy::float16_t, DF> df16;
     const VF product = hn::Mul(a, b), rounded = hn::Add(product, sum), part = hn::Sub(rounded, product);
-    const VF error = hn::Add(hn::Sub(product, hn::Sub(rounded, part)), hn::Sub(sum, part));
     const auto bits = hn::BitCast(di, rounded), one = hn::Set(di, 1);
-    const auto even = hn::Eq(hn::And(bits, one), hn::Zero(di));
-    const auto inexact =
-        hn::RebindMask(di, hn::Or(hn::Gt(error, hn::Zero(DF())), hn::Lt(error, hn::Zero(DF()))));
-    const auto inwards =
-        hn::BroadcastSignBit(hn::Xor(bits, hn::BitCast(di, error)));  // -1 where the signs differ
-    const auto towards = hn::Or(inwards, one);
-    const auto odd = hn::Add(bits, hn::IfThenElseZero(hn::And(even, inexact), towards));
+    auto odd = bits;
+    if (kCuts) {
+      // False for infinities and NaNs.
+      const auto inexact = hn::Or(hn::Ne(part, sum), hn::Ne(hn::Sub(rounded, sum), product));
+      odd = hn::Or(bits, hn::IfThenElseZero(hn::RebindMask(di, inexact), one));
+    } else {
+      const VF error = hn::Add(hn::Sub(product, hn::Sub(rounded, part)), hn::Sub(sum, part));
+      const auto even = hn::Eq(hn::And(bits, one), hn::Zero(di));
+      const auto inexact =
+          hn::RebindMask(di, hn::Or(hn::Gt(error, hn::Zero(DF())), hn::Lt(error, hn::Zero(DF()))));
+      const auto inwards =
+          hn::BroadcastSignBit(hn::Xor(bits, hn::BitCast(di, error)));  // -1 where the signs differ
+      odd = hn::Add(bits, hn::IfThenElseZero(hn::And(even, inexact), hn::Or(inwards, one)));
+    }
     return hn::PromoteTo(DF(), hn::DemoteTo(df16, hn::BitCast(DF(), odd)));
   }
 };
@@ -146,6 +157,8 @@ void RunChainBlock(const ChainBlock& block) {
     RunChains<F32Step>(block);
 }
 
+bool CutsSums() { return F16Step::kCuts; }
+
 RegisterBlock Block(int64_t columns) {
   const int64_t lanes = hn::Lanes(DF());
   return columns <= lanes ? RegisterBlock{kRowsOfOneVector, lanes} : RegisterBlock{kRows, kVectors * lanes};
@@ -160,10 +173,14 @@ namespace faultline {
 
 HWY_EXPORT(RunChainBlock);
 HWY_EXPORT(Block);
+HWY_EXPORT(CutsSums);
 
 RegisterBlock register_block(int64_t columns) { return HWY_DYNAMIC_DISPATCH(Block)(columns); }
 
-void run_chain_block(const ChainBlock& block) { HWY_DYNAMIC_DISPATCH(RunChainBlock)(block); }
+void run_chain_block(const ChainBlock& block) {
+  const TowardZero rounding(block.accumulate == Dtype::kF16 && HWY_DYNAMIC_DISPATCH(CutsSums)());
+  HWY_DYNAMIC_DISPATCH(RunChainBlock)(block);
+}
 
 }  // namespace faultline
 #endif  // HWY_ONCE

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cfenv>
 #include <cstring>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "engine/base/rounding.h"
 #include "engine/mma/fused_dot_steps-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -165,18 +165,6 @@ std::atomic<int64_t> steps_taken{0}, slow_steps_taken{0};
 HWY_EXPORT(RunProduct);
 HWY_EXPORT(RunWindows);
 
-// Rounds toward zero, where results are cut to f32, until the end of the block.
-class Rounding {
- public:
-  explicit Rounding(const StepRule& rule) : before_(std::fegetround()) {
-    if (rule.accumulate == Dtype::kF32) std::fesetround(FE_TOWARDZERO);
-  }
-  ~Rounding() { std::fesetround(before_); }
-
- private:
-  int before_;
-};
-
 // A step's aligned products are below 2^(kept_bits + 2), their sum below 2^31.
 bool sum_fits_int32(const StepRule& rule) { return int64_t{rule.terms} << (rule.kept_bits + 2) <= 1LL << 31; }
 
@@ -206,7 +194,7 @@ void fused_dot_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, co
                        float* c) {
   const int64_t steps = steps_of(rule, M, N, K);
   if (sum_fits_int32(rule)) {
-    const Rounding rounding(rule);
+    const TowardZero rounding(rule.accumulate == Dtype::kF32);  // where results are cut
     return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunProduct)(rule, M, N, K, a, b, c));
   }
   plain_product(
@@ -218,7 +206,7 @@ void fused_dot_windows(const StepRule& rule, int64_t M, int64_t N, int64_t K, co
                        const float* image, const int64_t* step, float* c) {
   const int64_t steps = steps_of(rule, M, N, K);
   if (sum_fits_int32(rule)) {
-    const Rounding rounding(rule);
+    const TowardZero rounding(rule.accumulate == Dtype::kF32);  // where results are cut
     return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunWindows)(rule, M, N, K, a, image, step, c));
   }
   plain_product(

@@ -33,8 +33,15 @@ void shuffle_ranges(KPlan& plan, const Arithmetic& arithmetic) {
 }
 
 void round_all(float* values, int64_t n, Dtype format) {
-  if (format == Dtype::kF32) return;
-  for (int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(round_to(values[i], format));
+  switch (format) {
+    case Dtype::kF32:
+      return;
+    case Dtype::kF16:
+      for (int64_t i = 0; i < n; ++i) values[i] = to_f32(f16_from_f32(values[i]));
+      return;
+    default:
+      for (int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(round_to(values[i], format));
+  }
 }
 
 void add_all(float* sum, const float* values, int64_t n, Dtype format) {

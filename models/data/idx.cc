@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -42,7 +43,7 @@ std::vector<uint8_t> gunzip(const std::string& path) {
 
 IdxArray read_idx(const std::string& path, int rank) {
   constexpr int64_t kLargest = int64_t{1} << 28;
-  const std::vector<uint8_t> file = gunzip(path);
+  std::vector<uint8_t> file = gunzip(path);
   if (file.size() < 4) refuse(path, "ends before the IDX header");
   if (file[0] != 0 || file[1] != 0 || file[2] != kUnsignedByte || file[3] != rank) {
     refuse(path,
@@ -63,7 +64,8 @@ IdxArray read_idx(const std::string& path, int rank) {
     refuse(path,
            fmt::format("holds {} bytes of data, its sizes {} ask for {}", got, to_string(array.shape), size));
   }
-  array.bytes.assign(file.begin() + header, file.end());
+  file.erase(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(header));
+  array.bytes = std::move(file);
   return array;
 }
 
