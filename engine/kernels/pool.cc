@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/parallel.h"
+#include "engine/kernels/max_pool_2x2.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/pool.cc"
@@ -357,12 +358,14 @@ int64_t grain(const PoolShape& shape) {
 
 void max_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y) {
   parallel_for("max_pool2d", shape.planes, grain(shape), [&](int64_t begin, int64_t end) {
+    if (is_2x2(shape)) return max_pool_2x2(shape, dtype, x, y, begin, end);
     HWY_DYNAMIC_DISPATCH(MaxForward)(shape, dtype, x, y, begin, end);
   });
 }
 
 void max_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* x, const void* dy, void* dx) {
   parallel_for("max_pool2d_backward", shape.planes, grain(shape), [&](int64_t begin, int64_t end) {
+    if (is_2x2(shape)) return max_pool_2x2_backward(shape, dtype, x, dy, dx, begin, end);
     HWY_DYNAMIC_DISPATCH(MaxBackward)(shape, dtype, x, dy, dx, begin, end);
   });
 }

@@ -14,4 +14,9 @@ bool unit_takes(const std::string& unit, const Recipe& recipe, const std::string
   return std::find(formats.begin(), formats.end(), wanted) != formats.end();
 }
 
+bool names_chip(const Recipe& recipe) {
+  const std::string& unit = recipe.text("precision.unit");
+  return unit != kFmaUnit && unit != "eigen";
+}
+
 }  // namespace faultline::harness

@@ -13,11 +13,10 @@ bool same_unit(const std::string& a, const std::string& b) {
   return a == b || (!rules.empty() && rules == units.find(b).rules);
 }
 
-// A recipe on fma or on a library has not asked which chip it is for.
 std::vector<std::string> other_chips(const Recipe& recipe) {
   const std::string &own = recipe.text("precision.unit"), &accumulate = recipe.text("precision.accumulate");
   std::vector<std::string> chips;
-  if (own == kFmaUnit || own == "eigen") return chips;
+  if (!names_chip(recipe)) return chips;
   for (const char* chip : {"v100", "a100", "h100", "b200", "amx_bf16"}) {
     if (unit_takes(chip, recipe, accumulate) && !same_unit(chip, own)) chips.push_back(chip);
   }

@@ -64,7 +64,7 @@ TEST_CASE("sweep: repeat and threads are bitwise, the others part, and everythin
   INFO(end.output << end.errors);
   REQUIRE(end.status == 0);
   const SweepResult result = read_sweep((program.folder() / "faultline-out").string());
-  REQUIRE(result.cells.size() == 2 * (6 + 7));  // accumulate is for half alone, unit for neither
+  REQUIRE(result.cells.size() == 2 * (6 + 6));  // accumulate and unit are for neither
   for (const Cell& cell : result.cells) {
     INFO(cell.run_folder << ": " << cell.failure);
     CHECK(cell.failure.empty());

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/ops/samples.h"
+#include "engine/tensor/digest.h"
 #include "tests/engine/ops/op_call.h"
 
 namespace faultline {
@@ -28,6 +29,22 @@ TEST_CASE("max_pool2d: takes the maximum of each window and sends its gradient t
   CHECK(forward("max_pool2d", {x}, kTwoByTwo)[0].to_vector() == std::vector<double>{5, 7});
   CHECK(backward("max_pool2d", {x}, plane({10, 20}, 1), kTwoByTwo)[0].to_vector() ==
         std::vector<double>{0, 10, 0, 0, 0, 0, 20, 0});
+}
+
+TEST_CASE("max_pool2d: windows side by side give the bits of the definition, in planes of any width") {
+  const OpDef& op = Registry<OpDef>::instance().find("max_pool2d");
+  for (Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBf16}) {
+    for (int64_t width : {2, 4, 10, 14, 16, 28, 34}) {
+      for (int64_t planes : {1, 3, 40}) {
+        const OpCall call{{sample_tensor({1, planes, 6, width}, Fill::kReals, 1).to(dtype)}, kTwoByTwo, {}};
+        const Tensors want = op.forward_reference(call), got = evaluate_forward(op, call);
+        const Tensor dy = sample_tensor({1, planes, 3, width / 2}, Fill::kReals, 2).to(dtype);
+        const OpGradCall grad{call, want, dy, {true}};
+        CHECK(digest(got[0]) == digest(want[0]));
+        CHECK(digest(evaluate_backward(op, grad)[0]) == digest(op.backward_reference(grad)[0]));
+      }
+    }
+  }
 }
 
 TEST_CASE("max_pool2d: overlapping windows add up at an element that wins twice") {
