@@ -142,7 +142,8 @@ TEST_CASE("sweep: a sum that depends on threads is reported by the threads colum
   CHECK(end.status == 1);
   CHECK_THAT(end.output, Catch::Contains("not as expected: tiny under threads, seed 1: step 0, fc1"));
   // This test does not know the unit, so it reads the file as it is.
-  for (const Json& cell : Json::parse(program.read("faultline-out/sweep.json")).at("cells")) {
+  const Json sweep = Json::parse(program.read("faultline-out/sweep.json"));
+  for (const Json& cell : sweep.at("cells")) {
     const Verdict verdict = verdict_from_json(cell.at("verdict"));
     CHECK(verdict.bitwise == (cell.at("perturbation") == "repeat"));
     if (!verdict.bitwise)
