@@ -46,10 +46,14 @@ struct Pattern<double> {
   static constexpr Bits kInfinity = 0x7ff0000000000000, kNan = 0x7ff8000000000000;
 };
 
+template <class Bits>
+Bits magnitude(Bits bits) {
+  return static_cast<Bits>(bits & (std::numeric_limits<Bits>::max() / 2));
+}
+
 template <class P>
 bool is_nan(typename P::Bits bits) {
-  constexpr auto kMagnitude = std::numeric_limits<typename P::Bits>::max() / 2;
-  return (bits & kMagnitude) > P::kInfinity;
+  return magnitude(bits) > P::kInfinity;
 }
 
 // Digest of one block; NaNs are rare, so the block is copied only where it has one.
@@ -59,9 +63,9 @@ Digest digest_block(const T* block, int64_t count) {
     using P = Pattern<T>;
     using Bits = typename P::Bits;
     const Bits* bits = reinterpret_cast<const Bits*>(block);
-    Bits any = 0;
-    for (int64_t i = 0; i < count; ++i) any |= is_nan<P>(bits[i]);
-    if (any) {
+    Bits largest = 0;
+    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, magnitude(bits[i]));
+    if (is_nan<P>(largest)) {
       std::vector<Bits> canonical(bits, bits + count);
       for (Bits& b : canonical) b = is_nan<P>(b) ? P::kNan : b;
       return digest_bytes(canonical.data(), static_cast<size_t>(count) * sizeof(T));
