@@ -7,10 +7,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/base/parallel.h"
+
 namespace faultline {
 namespace {
 
 constexpr int64_t kBlockBytes = 64 * 1024;
+constexpr int64_t kBlocksPerThread = 2;  // worth waking one
 
 // The unsigned integer of the element's width, the bits of its infinity and of its canonical NaN.
 template <class T>
@@ -87,9 +90,14 @@ Digest digest(const Tensor& tensor) {
   std::vector<Digest> parts = {digest_header(whole)};
   visit(whole.dtype(), [&]<class T>() {
     constexpr int64_t kBlock = kBlockBytes / sizeof(T);
-    for (int64_t begin = 0; begin < whole.size(); begin += kBlock) {
-      parts.push_back(digest_block(whole.data<T>() + begin, std::min(kBlock, whole.size() - begin)));
-    }
+    const int64_t blocks = (whole.size() + kBlock - 1) / kBlock;
+    parts.resize(1 + blocks);
+    parallel_for("digest", blocks, kBlocksPerThread, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t begin = i * kBlock;
+        parts[1 + i] = digest_block(whole.data<T>() + begin, std::min(kBlock, whole.size() - begin));
+      }
+    });
   });
   return digest_chain(parts.data(), parts.size());
 }
