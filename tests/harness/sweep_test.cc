@@ -78,7 +78,7 @@ TEST_CASE("sweep: repeat and threads are bitwise, the others part, and everythin
   CHECK_THAT(end.output, Catch::StartsWith(answer(result)));
   CHECK_THAT(end.output, Catch::Contains(matrix_text(result, false)));
   CHECK(end.output.find('\x1b') == std::string::npos);
-  CHECK_THAT(end.errors, Catch::Contains("/56] ") && !Catch::Contains("\r"));
+  CHECK_THAT(end.errors, Catch::Contains("/52] ") && !Catch::Contains("\r"));
   CHECK(program.read("faultline-out/matrix.csv") == matrix_csv(result));
   const std::set<std::string> files = files_under(program.folder() / "faultline-out");
   for (const char* file : {"sweep.json", "matrix.csv", "report.html", "half/ulp/seed-2/ledger.sqlite",
