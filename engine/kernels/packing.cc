@@ -8,8 +8,6 @@
 
 #include "engine/kernels/rows.h"
 
-HWY_BEFORE_NAMESPACE();
-
 namespace faultline {
 namespace {
 
@@ -145,5 +143,3 @@ void copy_dense(const F32Matrix& matrix, int64_t rows, int64_t cols, float* out)
 }
 
 }  // namespace faultline
-
-HWY_AFTER_NAMESPACE();

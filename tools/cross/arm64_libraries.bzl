@@ -1,6 +1,6 @@
 """Debian's static libraries for aarch64, unpacked in a folder of their own: the machine's packages stay as they are."""
 
-PACKAGES = ["libssl-dev", "libyaml-cpp-dev", "zlib1g-dev"]
+PACKAGES = ["libdeflate-dev", "libssl-dev", "libyaml-cpp-dev"]
 
 # apt-get with no state of the machine's but its sources.
 FETCH = """
