@@ -2,6 +2,7 @@
 
 #include <hwy/highway.h>
 #include <hwy/targets.h>
+#include <unistd.h>
 
 #include <cfenv>
 #include <fstream>
@@ -10,7 +11,6 @@
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #include <xmmintrin.h>
 #endif
 
@@ -132,6 +132,11 @@ std::vector<std::string> cpu_flags() {
     }
   }
   return flags;
+}
+
+int64_t l2_cache_bytes() {
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? bytes : 512 << 10;
 }
 
 bool has_avx512_bf16() {

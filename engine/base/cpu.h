@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ std::string instruction_set();  // The one that kernels use now.
 // The processor's brand string, and every instruction set flag that can matter to a result.
 std::string cpu_model();
 std::vector<std::string> cpu_flags();
+
+// Size of a core's second cache, as the system says; 512 KiB where it does not.
+int64_t l2_cache_bytes();
 
 // Whether the processor and the system let this process use AVX512_BF16, or AMX_BF16, whose registers the
 // first call asks the system for.

@@ -6,6 +6,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/chain_block.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -60,94 +61,225 @@ struct F16Step {
   }
 };
 
-struct PackedLeft {
-  template <int rows>
-  HWY_INLINE float at(int64_t k, int i) const {
-    return data[k * rows + i];
-  }
+// So many steps of k are asked for at once, as many before they are needed.
+constexpr int64_t kStepsAhead = 16;
+
+// The left operand of a panel, from some k on. Of one in memory a panel stays in the cache for all groups of
+// columns; else a group for all panels.
+struct AdjacentLeft {
+  static constexpr bool kStaysInCache = false;
+  HWY_INLINE float at(int64_t k, int i) const { return data[k * step + i]; }
+  HWY_INLINE void advance(int64_t steps) { data += steps * step; }
+  HWY_INLINE void prefetch_step(int64_t) const {}
+  HWY_INLINE void prefetch_lines(int) const {}
   const float* data;
+  int64_t step;
+};
+
+struct AdjacentLeftInMemory : AdjacentLeft {
+  static constexpr bool kStaysInCache = true;
+  HWY_INLINE void prefetch_step(int64_t k) const { hwy::Prefetch(data + (k + kStepsAhead) * step); }
+};
+
+// Every third row has a pointer of its own: the others are one and two steps from it, which addresses can say.
+struct AlongKLeft {
+  static constexpr bool kStaysInCache = true;
+  HWY_INLINE float at(int64_t k, int i) const { return row[i / 3][k + i % 3 * step]; }
+  HWY_INLINE void advance(int64_t steps) {
+    for (const float*& data : row) data += steps;
+  }
+  HWY_INLINE void prefetch_step(int64_t) const {}
+  HWY_INLINE void prefetch_lines(int rows) const {
+    constexpr int64_t kAhead = 4 * kStepsAhead;  // a line each
+    for (int i = 0; i < rows; ++i) hwy::Prefetch(row[i / 3] + kAhead + i % 3 * step);
+  }
+  const float* row[(kRowsOfOneVector + 2) / 3];
+  int64_t step;
 };
 
 struct GatheredLeft {
-  template <int rows>
-  HWY_INLINE float at(int64_t k, int i) const {
-    return row[i][step[k]];
-  }
+  static constexpr bool kStaysInCache = false;
+  HWY_INLINE float at(int64_t k, int i) const { return row[i][offset[k]]; }
+  HWY_INLINE void advance(int64_t steps) { offset += steps; }
+  HWY_INLINE void prefetch_step(int64_t) const {}
+  HWY_INLINE void prefetch_lines(int) const {}
   std::array<const float*, kRowsOfOneVector> row;
-  const int64_t* step;
+  const int64_t* offset;
 };
 
-template <class Step, int rows, int vectors, class Left>
-HWY_NOINLINE void RegisterChains(const Left& left, const ChainBlock& block, const float* right, float* out) {
+// A group of the right operand, from some k on. Packed, the processor sees by itself what comes next, but for the
+// next group: each panel asks for its share of that.
+struct SteppedRight {
+  HWY_INLINE const float* at(int64_t k) const { return data + k * step; }
+  HWY_INLINE void advance(int64_t steps) { data += steps * step; }
+  HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
+  HWY_INLINE void prefetch_next() {
+    for (int64_t line = 0; line < kNextLines; ++line, next += kLine) hwy::Prefetch(next);
+  }
+  static constexpr int64_t kLine = 16, kNextLines = 2;
+  const float* data;
+  int64_t step;
+  const float* next;
+};
+
+struct SteppedRightInMemory {
+  HWY_INLINE const float* at(int64_t k) const { return data + k * step; }
+  HWY_INLINE void advance(int64_t steps) { data += steps * step; }
+  HWY_INLINE void prefetch_step(int64_t k, int64_t width) const {
+    const float* ahead = data + (k + kStepsAhead) * step;
+    hwy::Prefetch(ahead);
+    hwy::Prefetch(ahead + width - 1);
+  }
+  HWY_INLINE void prefetch_next() {}
+  const float* data;
+  int64_t step;
+};
+
+struct OffsetRight {
+  HWY_INLINE const float* at(int64_t k) const { return data + offset[k]; }
+  HWY_INLINE void advance(int64_t steps) { offset += steps; }
+  HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
+  HWY_INLINE void prefetch_next() {}
+  const float* data;
+  const int64_t* offset;
+};
+
+template <class Step, int rows, int vectors, class Left, class Right>
+HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool adds, float* out, int64_t ld) {
   const DF d;
-  const int64_t lanes = hn::Lanes(d), depth = block.depth, ld = block.ld;
-  const int64_t* HWY_RESTRICT right_step = block.right_step;
-  const Left local = left;
+  const int64_t lanes = hn::Lanes(d);
   VF sum[rows][vectors];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
-      sum[i][v] = block.goes_on ? hn::LoadU(d, out + i * ld + v * lanes) : hn::Zero(d);
+      hwy::Prefetch(out + i * ld + v * lanes);
+      sum[i][v] = hn::Zero(d);
     }
   }
-  for (int64_t k = 0; k < depth; ++k) {
-    const float* b = right + right_step[k];
-    VF column[vectors];
+  for (int64_t steps; depth > 0; depth -= steps) {
+    steps = std::min(kStepsAhead, depth);
+    left.prefetch_lines(rows);
+    right.prefetch_next();
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, b + v * lanes);
+    for (int64_t k = 0; k < steps; ++k) {
+      VF column[vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, right.at(k) + v * lanes);
+      left.prefetch_step(k);
+      right.prefetch_step(k, vectors * lanes);
 #pragma GCC unroll 12
-    for (int i = 0; i < rows; ++i) {
-      const VF a = hn::Set(d, local.template at<rows>(k, i));
+      for (int i = 0; i < rows; ++i) {
+        const VF a = hn::Set(d, left.at(k, i));
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[i][v] = Step::next(a, column[v], sum[i][v]);
+        for (int v = 0; v < vectors; ++v) sum[i][v] = Step::next(a, column[v], sum[i][v]);
+      }
     }
+    left.advance(steps);
+    right.advance(steps);
   }
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) hn::StoreU(sum[i][v], d, out + i * ld + v * lanes);
+    for (int v = 0; v < vectors; ++v) {
+      float* to = out + i * ld + v * lanes;
+      hn::StoreU(adds ? hn::Add(hn::LoadU(d, to), sum[i][v]) : sum[i][v], d, to);
+    }
   }
 }
 
-template <class Left>
-using Kernel = void (*)(const Left&, const ChainBlock&, const float*, float*);
+template <class Left, class Right>
+using Kernel = void (*)(Left, Right, int64_t depth, bool adds, float* out, int64_t ld);
 
-template <class Step, class Left, int vectors, size_t... i>
-constexpr std::array<Kernel<Left>, sizeof...(i)> Kernels(std::index_sequence<i...>) {
-  return {RegisterChains<Step, i + 1, vectors, Left>...};
+template <class Step, class Left, class Right, int vectors, size_t... i>
+constexpr std::array<Kernel<Left, Right>, sizeof...(i)> Kernels(std::index_sequence<i...>) {
+  return {RegisterChains<Step, i + 1, vectors, Left, Right>...};
 }
 
-template <class Step, class Left, class LeftOfPanel>
-void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of) {
-  static constexpr auto kOne = Kernels<Step, Left, 1>(std::make_index_sequence<kRowsOfOneVector>());
-  static constexpr auto kTwo = Kernels<Step, Left, 2>(std::make_index_sequence<kRows>());
+// Where `out` ends with its columns: by way of memory that takes whole vectors.
+template <class Left, class Right>
+void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right, const ChainBlock& block,
+               int64_t rows, int64_t columns, float* out) {
+  HWY_ALIGN float whole[kRowsOfOneVector * kVectors * hn::MaxLanes(DF())];
+  const int64_t width = kVectors * hn::Lanes(DF());
+  if (block.adds) {
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(out + i * block.ld, columns, whole + i * width);
+  }
+  kernel(left, right, block.depth, block.adds, whole, width);
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(whole + i * width, columns, out + i * block.ld);
+}
+
+template <class Step, class Left, class Right, class LeftOfPanel, class RightOfGroup>
+void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightOfGroup& right_of) {
+  static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<kRowsOfOneVector>());
+  static constexpr auto kTwo = Kernels<Step, Left, Right, 2>(std::make_index_sequence<kRows>());
   const int64_t lanes = hn::Lanes(DF()), group = lanes * kVectors;
   const int64_t first = block.panels.begin(block.first_panel);
-  for (int64_t j = 0; j < block.columns; j += group) {
-    const Kernel<Left>* kernels = block.columns - j <= lanes ? kOne.data() : kTwo.data();
-    const float* right = block.right + j / group * block.right_group;
+  const auto run = [&](int64_t panel, int64_t j) {
+    const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
+    const int64_t columns = std::min(group, block.columns - j);
+    const Kernel<Left, Right> kernel = (columns <= lanes ? kOne.data() : kTwo.data())[rows - 1];
+    const Left left = left_of(begin, rows);
+    const Right right = right_of(block.right + j / group * block.right_group, panel - block.first_panel);
+    float* out = block.out + (begin - first) * block.ld + j;
+    if (block.whole_vectors || columns % lanes == 0)
+      kernel(left, right, block.depth, block.adds, out, block.ld);
+    else
+      RunWithin(kernel, left, right, block, rows, columns, out);
+  };
+  if (Left::kStaysInCache) {
     for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) {
-      const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
-      kernels[rows - 1](left_of(begin, rows), block, right, block.out + (begin - first) * block.ld + j);
+      for (int64_t j = 0; j < block.columns; j += group) run(panel, j);
+    }
+  } else {
+    for (int64_t j = 0; j < block.columns; j += group) {
+      for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) run(panel, j);
     }
   }
 }
 
 template <class Step>
 void RunChains(const ChainBlock& block) {
-  if (block.left_row == nullptr) {
-    const int64_t first = block.panels.begin(block.first_panel);
-    RunPanels<Step, PackedLeft>(block, [&](int64_t begin, int64_t rows) {
-      return PackedLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows};
-    });
-    return;
+  const int64_t first = block.panels.begin(block.first_panel);
+  const auto panel = [&](int64_t begin, int64_t rows) {
+    return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows, rows};
+  };
+  const auto stepped = [&](const float* group, int64_t panel) {
+    const int64_t share = (block.depth + kStepsAhead - 1) / kStepsAhead * SteppedRight::kNextLines;
+    return SteppedRight{group, block.right_step,
+                        group + block.right_group + panel * share * SteppedRight::kLine};
+  };
+  const auto in_memory = [&](const float* group, int64_t) {
+    return SteppedRightInMemory{group, block.right_step};
+  };
+  const auto offset = [&](const float* group, int64_t) { return OffsetRight{group, block.right_offset}; };
+  switch (block.left_layout) {
+    case LeftLayout::kPanels:
+      if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);
+      return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, stepped);
+    case LeftLayout::kAdjacent: {
+      const auto left = [&](int64_t begin, int64_t) {
+        return AdjacentLeftInMemory{{block.left + begin, block.left_step}};
+      };
+      return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, left, in_memory);
+    }
+    case LeftLayout::kAlongK: {
+      const auto left = [&](int64_t begin, int64_t rows) {
+        AlongKLeft along{{}, block.left_step};
+        for (int64_t i = 0; i < rows; i += 3) along.row[i / 3] = block.left + (begin + i) * block.left_step;
+        return along;
+      };
+      return RunPanels<Step, AlongKLeft, SteppedRightInMemory>(block, left, in_memory);
+    }
+    case LeftLayout::kGathered: {
+      const auto left = [&](int64_t begin, int64_t rows) {
+        GatheredLeft gathered{{}, block.left_offset};
+        for (int64_t i = 0; i < rows; ++i) gathered.row[i] = block.left + block.left_row[begin + i];
+        return gathered;
+      };
+      return RunPanels<Step, GatheredLeft, SteppedRight>(block, left, stepped);
+    }
   }
-  RunPanels<Step, GatheredLeft>(block, [&](int64_t begin, int64_t rows) {
-    GatheredLeft left{{}, block.left_step};
-    for (int64_t i = 0; i < rows; ++i) left.row[i] = block.left + block.left_row[begin + i];
-    return left;
-  });
 }
 
 void RunChainBlock(const ChainBlock& block) {

@@ -10,11 +10,13 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // `size` rows in the fewest panels of at most `most` rows, as equal as can be.
 struct RowPanels {
-  RowPanels(int64_t size, int64_t most) : size(size), count(ceil_div(size, most)) {}
-  int64_t begin(int64_t panel) const { return size * panel / count; }
-  int64_t rows(int64_t panel) const { return begin(panel + 1) - begin(panel); }
+  RowPanels(int64_t size, int64_t most)
+      : size(size), count(ceil_div(size, most)), least(size / count), longer(size % count) {}
+  int64_t begin(int64_t panel) const { return panel * least + (panel < longer ? panel : longer); }
+  int64_t rows(int64_t panel) const { return least + (panel < longer); }
 
   int64_t size, count;
+  int64_t least, longer;  // rows of a panel, and how many panels have one more
 };
 
 // What the registers of the instruction set in use hold of a block with so many columns: rows at most, and
@@ -24,8 +26,16 @@ struct RegisterBlock {
 };
 RegisterBlock register_block(int64_t columns);
 
+// Where the values lie that are broadcast.
+enum class LeftLayout : uint8_t {
+  kPanels,    // panel after panel; a panel's rows side by side for each k
+  kAdjacent,  // all rows side by side for each k
+  kAlongK,    // each row along k
+  kGathered,  // anywhere
+};
+
 // A block of fma chains: out[(i - first) * ld + j] = sum over k < depth of left(i, k) * right(k, j), k
-// rising, from +0 (or from out, where a chain goes on), for the rows i of panels [first_panel, last_panel), whose first is `first`, and `columns`
+// rising, from +0, for the rows i of panels [first_panel, last_panel), whose first is `first`, and `columns`
 // columns j. Bits do not depend on how outputs are cut into blocks.
 struct ChainBlock {
   RowPanels panels;
@@ -34,23 +44,27 @@ struct ChainBlock {
   int64_t depth = 0;
   Dtype accumulate = Dtype::kF32;  // f32 or f16 (then both operands are f16, widened)
 
-  // left_row null: packed panel after panel from `first` on, left_depth deep; row i of the panel [b, b + r) has
-  // its element k at left[(b - first) * left_depth + (left_begin + k) * r + i - b]. Else element (i, k) is at left[left_row[i] +
-  // left_step[k]].
+  // Element (i, k), with panel [b, b + r), is at
+  //   kPanels    left[(b - first) * left_depth + (left_begin + k) * r + i - b]
+  //   kAdjacent  left[i + k * left_step]
+  //   kAlongK    left[i * left_step + k]
+  //   kGathered  left[left_row[i] + left_offset[k]]
+  LeftLayout left_layout = LeftLayout::kPanels;
   const float* left = nullptr;
-  int64_t left_begin = 0, left_depth = 0;
+  int64_t left_begin = 0, left_depth = 0, left_step = 0;
   const int64_t* left_row = nullptr;
-  const int64_t* left_step = nullptr;
+  const int64_t* left_offset = nullptr;
 
   // Columns in groups as wide as the register block: group g has element (k, j) at
-  // right[g * right_group + right_step[k] + j]. Whole vectors are read, up to a vector less one past the last
-  // column.
+  // right[g * right_group + k * right_step + j], or at right[g * right_group + right_offset[k] + j] (kPanels
+  // only). Whole vectors are read, up to a vector less one past the last column.
   const float* right = nullptr;
-  const int64_t* right_step = nullptr;
-  int64_t right_group = 0;
+  int64_t right_step = 0, right_group = 0;
+  const int64_t* right_offset = nullptr;
 
-  bool goes_on = false;
-  float* out = nullptr;  // Whole vectors are read and written.
+  bool adds = false;          // each sum is added to what lies in out, rounded to f32
+  bool whole_vectors = true;  // out may be written in whole vectors, beyond the last column
+  float* out = nullptr;
   int64_t ld = 0;
 };
 void run_chain_block(const ChainBlock& block);

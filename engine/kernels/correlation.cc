@@ -95,7 +95,7 @@ class ChainCorrelation {
     block.left_begin = range.begin;
     block.left_depth = c_.K();
     block.right = c_.planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;
-    block.right_step = c_.tap.data() + range.begin;
+    block.right_offset = c_.tap.data() + range.begin;
     block.right_group = registers_.columns;
     block.out = out;
     block.ld = stride_;

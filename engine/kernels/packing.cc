@@ -13,20 +13,50 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Writes out[k * width + j] = in[j * stride + k] for k, j < 4, and +0 for columns <= j < 4.
-void transpose_4x4(const float* in, int64_t stride, int64_t columns, int64_t width, float* out) {
-  const hn::FixedTag<float, 4> d;
-  const hn::RepartitionToWide<decltype(d)> dw;
-  const auto column = [&](int64_t j) { return j < columns ? hn::LoadU(d, in + j * stride) : hn::Zero(d); };
-  const auto c0 = column(0), c1 = column(1), c2 = column(2), c3 = column(3);
-  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, c0, c1));
-  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, c0, c1));
-  const auto low23 = hn::BitCast(dw, hn::InterleaveLower(d, c2, c3));
-  const auto high23 = hn::BitCast(dw, hn::InterleaveUpper(d, c2, c3));
+constexpr int64_t kRowsAhead = 8;  // are asked for, where each is a line of its own
+
+// Rows j, j + 1, j + 2 and j + 3 of a block of 4 values each; of 8 lanes, the upper four are from 4 rows below.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE void transpose_rows(D d, V r0, V r1, V r2, V r3, int64_t width, float* out) {
+  const hn::RepartitionToWide<D> dw;
+  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, r0, r1));
+  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, r0, r1));
+  const auto low23 = hn::BitCast(dw, hn::InterleaveLower(d, r2, r3));
+  const auto high23 = hn::BitCast(dw, hn::InterleaveUpper(d, r2, r3));
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, low01, low23)), d, out);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23)), d, out + width);
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, high01, high23)), d, out + 2 * width);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * width);
+}
+
+// Writes out[k * width + j] = in[j * stride + k] for k, j < 4, and +0 for columns <= j < 4.
+HWY_INLINE void transpose_4x4(const float* in, int64_t stride, int64_t columns, int64_t width, float* out) {
+  const hn::FixedTag<float, 4> d;
+  const auto row = [&](int64_t j) { return j < columns ? hn::LoadU(d, in + j * stride) : hn::Zero(d); };
+  transpose_rows(d, row(0), row(1), row(2), row(3), width, out);
+}
+
+// The same for k, j < 8.
+HWY_INLINE void transpose_8x8(const float* in, int64_t stride, int64_t columns, int64_t width, float* out) {
+#if HWY_MAX_BYTES >= 32
+  if (columns >= 8) {
+    const hn::FixedTag<float, 8> d;
+    const hn::Half<decltype(d)> half;
+    const auto rows = [&](const float* from) {
+      return hn::Combine(d, hn::LoadU(half, from + 4 * stride), hn::LoadU(half, from));
+    };
+    for (int64_t k = 0; k < 8; k += 4, in += 4, out += 4 * width) {
+      transpose_rows(d, rows(in), rows(in + stride), rows(in + 2 * stride), rows(in + 3 * stride), width,
+                     out);
+    }
+    return;
+  }
+#endif
+  for (int64_t k = 0; k < 8; k += 4) {
+    for (int64_t j = 4; j >= 0; j -= 4) {
+      transpose_4x4(in + j * stride + k, stride, columns - j, width, out + k * width + j);
+    }
+  }
 }
 
 // pack_panel for contiguous columns. Where the width is no multiple of 4, a block's last columns spill into
@@ -34,12 +64,22 @@ void transpose_4x4(const float* in, int64_t stride, int64_t columns, int64_t wid
 // the last rows go one by one.
 void pack_transposed(const float* data, int64_t stride, int64_t depth, int64_t columns, int64_t width,
                      float* out) {
-  const int64_t last_block = (width - 1) / 4 * 4;
+  // Lines of 16 values are read as a whole, because those of several columns may share a set of the cache.
+  const int64_t wide = width / 8 * 8, last_block = (width - 1) / 4 * 4, end = depth * width;
+  const auto block = [&](auto transpose, int64_t k, int64_t j) HWY_ATTR {
+    transpose(data + j * stride + k, stride, columns - j, width, out + k * width + j);
+  };
+  const auto four = [](auto... arguments) HWY_ATTR { transpose_4x4(arguments...); };
+  const auto eight = [](auto... arguments) HWY_ATTR { transpose_8x8(arguments...); };
   int64_t k = 0;
-  for (; (k + 3) * width + last_block + 4 <= depth * width; k += 4) {
-    for (int64_t j = last_block; j >= 0; j -= 4) {
-      transpose_4x4(data + j * stride + k, stride, columns - j, width, out + k * width + j);
+  for (; (k + 15) * width + last_block + 4 <= end; k += 16) {
+    for (int64_t j = last_block; j >= wide; j -= 4) {
+      for (int64_t i = k; i < k + 16; i += 4) block(four, i, j);
     }
+    for (int64_t j = wide - 8; j >= 0; j -= 8) block(eight, k, j), block(eight, k + 8, j);
+  }
+  for (; (k + 3) * width + last_block + 4 <= end; k += 4) {
+    for (int64_t j = last_block; j >= 0; j -= 4) block(four, k, j);
   }
   for (; k < depth; ++k) {
     for (int64_t j = 0; j < width; ++j) out[k * width + j] = j < columns ? data[j * stride + k] : 0.0f;
@@ -64,7 +104,6 @@ void pack_rows(const float* data, int64_t stride, int64_t depth, int64_t width, 
 template <int width>
 void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t group_stride,
                     float* out) {
-  constexpr int64_t kRowsAhead = 8;
   const float* end = matrix.data + (depth - 1) * matrix.row_stride + columns;
   for (int64_t k = 0; k < depth; ++k) {
     const float* row = matrix.data + k * matrix.row_stride;
@@ -72,6 +111,7 @@ void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int
     for (int64_t n = 0; n < columns; n += width, to += group_stride) {
       if (HWY_LIKELY(row + n + width <= end)) {
         hwy::Prefetch(row + n + kRowsAhead * matrix.row_stride);
+        hwy::Prefetch(row + n + width - 1 + kRowsAhead * matrix.row_stride);
         std::memcpy(to, row + n, width * sizeof(float));
       } else {
         std::fill(std::copy_n(row + n, columns - n, to), to + width, 0.0f);
@@ -123,6 +163,32 @@ void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t
       for (int64_t j = 0; j < columns; ++j) out[j] = row[j * matrix.col_stride];
     }
     for (int64_t j = columns; j < width; ++j) out[j] = 0;
+  }
+}
+
+void pack_panels(const F32Matrix& matrix, int64_t depth, const RowPanels& panels, int64_t first, int64_t last,
+                 int64_t panel_depth, float* out) {
+  const int64_t begin = panels.begin(first);
+  const auto packed = [&](int64_t panel) { return out + (panels.begin(panel) - begin) * panel_depth; };
+  constexpr int64_t kWhole = 16;
+  int64_t k = 0;
+  if (matrix.col_stride == 1 && matrix.row_stride >= kWhole) {
+    // Row by row, as it lies in memory; what is moved too much is overwritten by the next row.
+    for (; k + 1 < depth && (depth - k) * panels.least >= kWhole; ++k) {
+      const float* row = matrix.data + k * matrix.row_stride;
+      for (int64_t panel = first; panel < last; ++panel) {
+        const int64_t rows = panels.rows(panel);
+        const float* from = row + panels.begin(panel) - begin;
+        hwy::Prefetch(from + kRowsAhead * matrix.row_stride);
+        std::memcpy(packed(panel) + k * rows, from, kWhole * sizeof(float));
+      }
+    }
+  }
+  for (int64_t panel = first; panel < last; ++panel) {
+    const int64_t rows = panels.rows(panel);
+    const float* from =
+        matrix.data + (panels.begin(panel) - begin) * matrix.col_stride + k * matrix.row_stride;
+    pack_panel({from, matrix.row_stride, matrix.col_stride}, depth - k, rows, rows, packed(panel) + k * rows);
   }
 }
 

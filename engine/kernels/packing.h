@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/kernels/chain_block.h"
 #include "engine/kernels/product.h"
 
 namespace faultline {
@@ -20,6 +21,11 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
 
 // Writes out[k * width + j] = matrix(k, j) for k < depth, j < columns, and +0 for columns <= j < width.
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out);
+
+// Packs the columns of panels [first, last) of `panels`, whose first column is that of the matrix, panel after
+// panel, each as wide as it is; they lie as if they were panel_depth deep.
+void pack_panels(const F32Matrix& matrix, int64_t depth, const RowPanels& panels, int64_t first, int64_t last,
+                 int64_t panel_depth, float* out);
 
 // Packs all columns in groups of `width` as pack_panel does, group g from out[g * group_stride] on. What lies behind
 // the last column is any number.

@@ -39,9 +39,7 @@ class ChainGradient {
         panels_(offsets_.tap.size(), registers_.rows),
         groups_(ceil_div(g.shape.OC, registers_.columns)),
         panel_tile_(std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows)),
-        panel_tiles_(ceil_div(panels_.count, panel_tile_)) {
-    for (int64_t k = 0; k < kChainBlock; ++k) right_step_.push_back(k * registers_.columns);
-  }
+        panel_tiles_(ceil_div(panels_.count, panel_tile_)) {}
 
   void run(const KPlan& plan, const KFormats& formats) const {
     TiledSum sum{"conv2d_dw", &plan, formats};
@@ -84,10 +82,11 @@ class ChainGradient {
     block.depth = depth;
     block.accumulate = accumulate;
     block.left = g_.image.data();
+    block.left_layout = LeftLayout::kGathered;
     block.left_row = offsets_.tap.data();
-    block.left_step = left_step.data();
+    block.left_offset = left_step.data();
     block.right = right.data();
-    block.right_step = right_step_.data();
+    block.right_step = width;
     block.out = out;
     block.ld = width;
     run_chain_block(block);
@@ -110,7 +109,6 @@ class ChainGradient {
   RegisterBlock registers_;
   RowPanels panels_;
   int64_t groups_, panel_tile_, panel_tiles_;
-  std::vector<int64_t> right_step_;
 };
 
 // On any unit, as dy [OC, positions] * image [positions, taps], both written out. A tile is some taps, with all

@@ -1,0 +1,321 @@
+#include "engine/kernels/chain_product.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "engine/base/cpu.h"
+#include "engine/base/parallel.h"
+#include "engine/kernels/chain_block.h"
+#include "engine/kernels/planned_sum.h"
+#include "engine/kernels/rows.h"
+#include "engine/kernels/scratch.h"
+
+namespace faultline {
+namespace {
+
+// A tile's rows of the left operand, kChainBlock deep, take half of the L2 cache. So do its sums where several ranges
+// of k are joined by a tree: then tiles are narrow.
+constexpr int64_t kTileColumns = 1024, kTreeRows = 240, kTreeColumns = 128;
+int64_t most_rows() {
+  static const int64_t rows =
+      std::clamp<int64_t>(l2_cache_bytes() / 2 / (kChainBlock * sizeof(float)), 96, 480);
+  return rows;
+}
+// An operand that so many outputs share is worth packing even if a kernel could read it where it lies.
+constexpr int64_t kPackingPays = 384;
+// The largest right operand that is packed as a whole, before the tiles; else each packs what it reads.
+constexpr int64_t kWholeElements = 1 << 23;
+// Steps of k so far apart are pages apart, which slows a kernel down.
+constexpr int64_t kNearStep = 512;
+// A right operand up to this size is in the L2 cache when it is read again.
+constexpr int64_t kCachedElements = 1 << 18;
+// So few outputs are not cut for threads where k can be.
+constexpr int64_t kFewOutputs = 4096;
+// Multiply-adds that are worth a thread.
+constexpr int64_t kWorkOfThread = 1 << 18;
+
+// Packed panels and groups lie so many steps of k further apart than they are deep: else all of them share sets of
+// the caches.
+constexpr int64_t kApart = 3;
+
+// One operand of a product: `size` outputs, each with K values.
+struct Side {
+  const float* data;
+  int64_t size, stride, k_stride;
+  const float* at(int64_t i, int64_t k) const { return data + i * stride + k * k_stride; }
+};
+
+// Ranges of k that are added one after the other, each rounded to f32: in the kernel, where the sums lie.
+bool is_sequence(const KPlan& plan, const KFormats& formats) {
+  if (formats.accumulate != Dtype::kF32 || formats.parts != Dtype::kF32) return plan.ranges() == 1;
+  if (plan.leaves.size() == 1) return true;
+  return plan.join == KPlan::Join::kChain && plan.ranges() == static_cast<int64_t>(plan.leaves.size());
+}
+
+// The operand whose values are broadcast is the left one, here a or b: which, does not change a bit, but it
+// decides what must be packed.
+class ChainProduct {
+ public:
+  ChainProduct(const ProductArgs& args, const F32Matrix& a, const F32Matrix& b, const KPlan& plan)
+      : args_(args),
+        plan_(plan),
+        formats_(k_formats(args.arithmetic, args.out_dtype)),
+        left_{a.data, args.M, a.row_stride, a.col_stride},
+        right_{b.data, args.N, b.col_stride, b.row_stride},
+        swapped_(swap_if_cheaper()),
+        sequence_(is_sequence(plan, formats_)),
+        direct_(sequence_ && !swapped_ && args.out_dtype == Dtype::kF32 && args.K > 0),
+        registers_(register_block(right_.size)),
+        width_(registers_.columns),
+        panels_(left_.size, registers_.rows) {
+    cut();
+    left_layout_ = layout_of_left();
+    const bool in_place =
+        right_.stride == 1 && (left_.size < kPackingPays || (panels_.count == 1 && tiles_down_ == 1));
+    right_mode_ = in_place                                                    ? Right::kInPlace
+                  : tiles_down_ > 1 && right_.size * args.K <= kWholeElements ? Right::kWhole
+                                                                              : Right::kByTile;
+  }
+
+  void run() {
+    std::vector<KPlan::Range> ranges;
+    for (const auto& leaf : plan_.leaves) ranges.insert(ranges.end(), leaf.begin(), leaf.end());
+    const int64_t depth = args_.K + kApart * static_cast<int64_t>(ranges.size());
+    const Scratch whole(right_mode_ == Right::kWhole ? ceil_div(right_.size, width_) * width_ * depth : 0);
+    whole_right_ = whole.data();
+    if (right_mode_ == Right::kWhole) pack_whole_right(ranges);
+    const int64_t tiles = tiles_down_ * tiles_across_;
+    if (sequence_ && (tiles >= threads_ || plan_.ranges() == 1)) return run_sequence(tiles);
+    TiledSum sum{"product", &plan_, formats_};
+    sum.tiles = tiles;
+    sum.tile_elements = std::min(left_.size, tile_panels_ * registers_.rows) * tile_columns_;
+    sum.work = work();
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, out, tile_columns_, false, true);
+    };
+    sum.finish = [&](int64_t i, float* values) { finish(tile(i), values, tile_columns_); };
+    run_tiled_sum(sum);
+  }
+
+ private:
+  enum class Right : uint8_t { kInPlace, kByTile, kWhole };
+  struct Tile {
+    int64_t first_panel, last_panel, begin, end;  // panels of rows, and columns
+  };
+
+  int64_t work() const { return args_.M * args_.N * args_.K; }
+
+  // Cycles for each k, roughly: two vectors of multiply-adds each, and what moving a value costs.
+  static double cost(const Side& left, const Side& right) {
+    const int64_t width = register_block(right.size).columns;
+    const double pack_left = left.k_stride == 1 || left.stride == 1 ? 0 : 0.5;
+    const double pack_right = right.stride != 1 ? 0.5 : left.size < kPackingPays ? 0 : 0.2;
+    return left.size * ceil_div(right.size, width) * width / 32.0 + pack_left * left.size +
+           pack_right * right.size;
+  }
+
+  // A result the other way round is turned at the end.
+  bool swap_if_cheaper() {
+    const double turning = 0.5 * args_.M * args_.N / std::max<int64_t>(args_.K, 1);
+    if (cost(left_, right_) <= cost(right_, left_) + turning) return false;
+    std::swap(left_, right_);
+    return true;
+  }
+
+  // Tiles as equal as can be, as many for each thread.
+  void cut() {
+    const int64_t groups = ceil_div(right_.size, width_);
+    threads_ = std::clamp<int64_t>(work() / kWorkOfThread, 1, threads());
+    if (args_.M * args_.N <= kFewOutputs && plan_.ranges() >= 4 * threads_) {
+      tiles_down_ = tiles_across_ = 1;
+    } else {
+      tiles_across_ = ceil_div(right_.size, sequence_ ? kTileColumns : kTreeColumns);
+      tiles_down_ = ceil_div(left_.size, sequence_ ? most_rows() : kTreeRows);
+      if (tiles_down_ * tiles_across_ % threads_ != 0) {
+        int64_t& more = left_.size / tiles_down_ >= right_.size / tiles_across_ ? tiles_down_ : tiles_across_;
+        more = ceil_div(more, threads_) * threads_;
+      }
+    }
+    tile_panels_ = ceil_div(panels_.count, tiles_down_);
+    tiles_down_ = ceil_div(panels_.count, tile_panels_);
+    tile_columns_ = ceil_div(groups, tiles_across_) * width_;
+    tiles_across_ = ceil_div(right_.size, tile_columns_);
+  }
+
+  LeftLayout layout_of_left() const {
+    const bool pays = tile_columns_ >= kPackingPays && panels_.count > 1;
+    if (left_.k_stride == 1 && !pays) return LeftLayout::kAlongK;
+    if (left_.stride == 1 && !pays && left_.k_stride <= kNearStep) return LeftLayout::kAdjacent;
+    return LeftLayout::kPanels;
+  }
+
+  // One group of columns is read from the first to the last; of several, each reads parts of lines far apart.
+  bool right_stays_in_place() const {
+    if (right_.stride != 1) return false;
+    if (right_.size <= width_) return left_.size < kPackingPays;
+    return left_.size < kPackingPays && right_.k_stride <= kNearStep &&
+           right_.size * args_.K <= kCachedElements;
+  }
+
+  Tile tile(int64_t i) const {
+    const int64_t panel = i / tiles_across_ * tile_panels_, begin = i % tiles_across_ * tile_columns_;
+    return {panel, std::min(panel + tile_panels_, panels_.count), begin,
+            std::min(begin + tile_columns_, right_.size)};
+  }
+
+  // Tile by tile, range after range, each added to the sums: in the output itself, where that is f32.
+  void run_sequence(int64_t tiles) const {
+    parallel_for("product", tiles, thread_grain(tiles, work()), [&](int64_t first, int64_t last) {
+      const Scratch values(direct_ ? 0
+                                   : std::min(left_.size, tile_panels_ * registers_.rows) * tile_columns_);
+      for (int64_t i = first; i < last; ++i) {
+        const Tile t = tile(i);
+        const int64_t ld = direct_ ? args_.out_row_stride : tile_columns_;
+        float* sums = direct_ ? static_cast<float*>(args_.out) + panels_.begin(t.first_panel) * ld + t.begin
+                              : values.data();
+        if (args_.K == 0) std::fill_n(sums, rows(t) * ld, 0.0f);
+        bool adds = false;
+        for (const auto& leaf : plan_.leaves) {
+          for (const KPlan::Range& range : leaf)
+            chain(t, range, sums, ld, std::exchange(adds, true), !direct_);
+        }
+        finish(t, sums, ld);
+      }
+    });
+  }
+
+  void pack_whole_right(const std::vector<KPlan::Range>& ranges) {
+    for (const KPlan::Range& range : ranges) begins_.push_back(range.begin);
+    std::sort(begins_.begin(), begins_.end());
+    const int64_t groups = ceil_div(right_.size, width_), parts = std::min<int64_t>(groups, 2 * threads_);
+    const int64_t count = static_cast<int64_t>(ranges.size()) * parts;
+    const int64_t grain = thread_grain(count, kMoveWork * right_.size * args_.K);
+    parallel_for("product.pack", count, grain, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const KPlan::Range& range = ranges[i / parts];
+        const int64_t begin = i % parts * groups / parts * width_;
+        const int64_t end = std::min((i % parts + 1) * groups / parts * width_, right_.size);
+        pack_right(range, begin, end, whole_right(range, begin));
+      }
+    });
+  }
+  float* whole_right(const KPlan::Range& k, int64_t n) const {
+    const int64_t before = std::lower_bound(begins_.begin(), begins_.end(), k.begin) - begins_.begin();
+    return whole_right_ + (k.begin + kApart * before) * ceil_div(right_.size, width_) * width_ +
+           n * (k.end - k.begin + kApart);
+  }
+
+  // Columns [begin, end) in groups as wide as the registers.
+  void pack_right(const KPlan::Range& k, int64_t begin, int64_t end, float* out) const {
+    const int64_t depth = k.end - k.begin;
+    pack_groups({right_.at(begin, k.begin), right_.k_stride, right_.stride}, depth, end - begin, width_,
+                (depth + kApart) * width_, out);
+  }
+
+  int64_t rows(const Tile& t) const { return panels_.begin(t.last_panel) - panels_.begin(t.first_panel); }
+
+  // One range of a tile.
+  void chain(const Tile& tile, const KPlan::Range& range, float* out, int64_t ld, bool adds,
+             bool whole_vectors) const {
+    const int64_t depth = range.end - range.begin;
+    const bool packs_left = left_layout_ == LeftLayout::kPanels;
+    const Scratch left(packs_left ? rows(tile) * (depth + kApart) : 0);
+    const Scratch right(right_mode_ == Right::kByTile ? tile_columns_ * (depth + kApart) : 0);
+    ChainBlock block{panels_, tile.first_panel, tile.last_panel};
+    block.accumulate = formats_.accumulate;
+    block.depth = depth;
+    block.left_layout = left_layout_;
+    block.left_depth = depth + kApart;
+    block.left_step = left_layout_ == LeftLayout::kAlongK ? left_.stride : left_.k_stride;
+    block.left = packs_left ? left.data() : left_.at(0, range.begin);
+    if (packs_left) pack_left(tile, range, left.data());
+    block.columns = tile.end - tile.begin;
+    block.right_step = width_;
+    block.right_group = (depth + kApart) * width_;
+    block.adds = adds;
+    block.whole_vectors = whole_vectors;
+    block.out = out;
+    block.ld = ld;
+    if (right_mode_ == Right::kInPlace) return run_in_place(block, tile, range);
+    block.right = right_mode_ == Right::kWhole ? whole_right(range, tile.begin) : right.data();
+    if (right_mode_ == Right::kByTile) pack_right(range, tile.begin, tile.end, right.data());
+    run_chain_block(block);
+  }
+
+  void pack_left(const Tile& tile, const KPlan::Range& k, float* out) const {
+    const int64_t depth = k.end - k.begin, first = panels_.begin(tile.first_panel);
+    const F32Matrix matrix{left_.at(first, k.begin), left_.k_stride, left_.stride};
+    pack_panels(matrix, depth, panels_, tile.first_panel, tile.last_panel, depth + kApart, out);
+  }
+
+  // The right operand where it lies. Its last columns are packed where whole vectors would reach beyond its memory.
+  void run_in_place(ChainBlock block, const Tile& tile, const KPlan::Range& range) const {
+    const int64_t last = right_.size / width_ * width_;
+    const bool inside = tile.end <= last || right_.at(last + width_ - 1, range.end - 1) <=
+                                                right_.at(right_.size - 1, args_.K - 1);
+    const int64_t end = inside ? tile.end : last;
+    if (end > tile.begin) {
+      block.columns = end - tile.begin;
+      block.right = right_.at(tile.begin, range.begin);
+      block.right_step = right_.k_stride;
+      block.right_group = width_;
+      run_chain_block(block);
+    }
+    if (inside) return;
+    const Scratch packed(width_ * (block.depth + kApart));
+    pack_right(range, end, tile.end, packed.data());
+    block.columns = tile.end - end;
+    block.right = packed.data();
+    block.right_step = width_;
+    block.out += end - tile.begin;
+    run_chain_block(block);
+  }
+
+  void finish(const Tile& tile, float* values, int64_t ld) const {
+    const int64_t first = panels_.begin(tile.first_panel), last = panels_.begin(tile.last_panel);
+    if (!swapped_) return finish_product(args_, first, last, tile.begin, tile.end, values, ld);
+    const int64_t rows = last - first, columns = tile.end - tile.begin;
+    const Scratch turned(rows * columns);
+    copy_dense({values, 1, ld}, columns, rows, turned.data());
+    finish_product(args_, tile.begin, tile.end, first, last, turned.data(), rows);
+  }
+
+  const ProductArgs& args_;
+  const KPlan& plan_;
+  KFormats formats_;
+  Side left_, right_;
+  bool swapped_, sequence_, direct_;
+  RegisterBlock registers_;
+  int64_t width_;
+  RowPanels panels_;
+  LeftLayout left_layout_;
+  Right right_mode_;
+  int64_t threads_, tiles_down_, tiles_across_, tile_panels_, tile_columns_;
+  float* whole_right_ = nullptr;
+  std::vector<int64_t> begins_;  // of the ranges, rising
+};
+
+}  // namespace
+
+void finish_product(const ProductArgs& args, int64_t m, int64_t m_end, int64_t n, int64_t n_end, float* sums,
+                    int64_t stride) {
+  for (int64_t i = 0; i < m_end - m; ++i) {
+    float* row = sums + i * stride;
+    if (args.bias_m != nullptr) {
+      for (int64_t j = 0; j < n_end - n; ++j) row[j] += args.bias_m[m + i];
+    }
+    if (args.bias_n != nullptr) {
+      for (int64_t j = 0; j < n_end - n; ++j) row[j] += args.bias_n[n + j];
+    }
+  }
+  char* out = static_cast<char*>(args.out) + (m * args.out_row_stride + n) * size_bytes(args.out_dtype);
+  if (static_cast<void*>(sums) == out) return;
+  convert_rows({sums, Dtype::kF32, stride}, {out, args.out_dtype, args.out_row_stride}, m_end - m, n_end - n);
+}
+
+void chain_product(const ProductArgs& args, const F32Matrix& a, const F32Matrix& b, const KPlan& plan) {
+  ChainProduct(args, a, b, plan).run();
+}
+
+}  // namespace faultline
