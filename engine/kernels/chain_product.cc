@@ -46,13 +46,6 @@ struct Side {
   const float* at(int64_t i, int64_t k) const { return data + i * stride + k * k_stride; }
 };
 
-// Ranges of k that are added one after the other, each rounded to f32: in the kernel, where the sums lie.
-bool is_sequence(const KPlan& plan, const KFormats& formats) {
-  if (formats.accumulate != Dtype::kF32 || formats.parts != Dtype::kF32) return plan.ranges() == 1;
-  if (plan.leaves.size() == 1) return true;
-  return plan.join == KPlan::Join::kChain && plan.ranges() == static_cast<int64_t>(plan.leaves.size());
-}
-
 // The operand whose values are broadcast is the left one, here a or b: which, does not change a bit, but it
 // decides what must be packed.
 class ChainProduct {

@@ -1,5 +1,7 @@
 #include "engine/kernels/correlation.h"
 
+#include <hwy/highway.h>
+
 #include <algorithm>
 
 #include "engine/kernels/chain_block.h"
@@ -11,18 +13,38 @@
 namespace faultline {
 namespace {
 
-constexpr int64_t kTilePositions = 1024, kTileElements = 1 << 15;
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Tiles that stay in the L2 cache; the channels of one lie a line further apart than they are long, so that they do
+// not share sets of the L1 cache.
+constexpr int64_t kTilePositions = 1024, kTileElements = 1 << 16, kApart = 16;
+
+// to[i] = from[i] + bias for i < n; as it is if there is no bias.
+HWY_INLINE void store_line(const float* from, const float* bias, int64_t n, float* to) {
+  using D = hn::ScalableTag<float>;
+  const int64_t lanes = hn::Lanes(D());
+  const auto store = [&](auto d, int64_t i) {
+    const auto value = hn::LoadU(d, from + i);
+    hn::StoreU(bias ? hn::Add(value, hn::Set(d, *bias)) : value, d, to + i);
+  };
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(D(), i);
+  for (; i < n; ++i) store(hn::CappedTag<float, 1>(), i);
+}
 
 // Finishes rows [row, row + rows) of one channel, `stride` apart.
 void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, int64_t rows, int64_t stride,
                 float* values) {
   const ImageOut& out = c.out;
-  if (out.bias != nullptr) {
-    const float bias = out.bias[m];
-    for (int64_t i = 0; i < (rows - 1) * stride + c.cols; ++i) values[i] += bias;
-  }
+  const float* bias = out.bias ? out.bias + m : nullptr;
   const Dtype dtype = out.array.dtype;
   const int64_t first = out.first + sample * out.sample + m * out.channel + row * out.row;
+  if (dtype == Dtype::kF32 && out.col == 1) {
+    float* to = static_cast<float*>(out.array.data) + first;
+    for (int64_t r = 0; r < rows; ++r) store_line(values + r * stride, bias, c.cols, to + r * out.row);
+    return;
+  }
+  if (bias) store_line(values, bias, (rows - 1) * stride + c.cols, values);
   visit(dtype, [&]<class T>() {
     T* to = static_cast<T*>(out.array.data) + first;
     if (out.col == 1) return convert_rows({values, Dtype::kF32, stride}, {to, dtype, out.row}, rows, c.cols);
@@ -44,8 +66,9 @@ class ChainCorrelation {
         panels_(c.M, registers_.rows),
         packed_(c.M * c.K()) {
     const auto round_up = [&](int64_t n) { return ceil_div(n, registers_.columns) * registers_.columns; };
-    row_tile_ = std::clamp<int64_t>(kTilePositions / layout_.width, 1, c.rows);
-    stride_ = round_up(row_tile_ * layout_.width);
+    const int64_t most_rows = std::clamp<int64_t>(kTilePositions / layout_.width, 1, c.rows);
+    row_tile_ = ceil_div(c.rows, ceil_div(c.rows, most_rows));
+    stride_ = round_up(row_tile_ * layout_.width) + kApart;
     panel_tile_ = std::clamp<int64_t>(kTileElements / stride_ / registers_.rows, 1, panels_.count);
     row_tiles_ = ceil_div(c.rows, row_tile_);
     panel_tiles_ = ceil_div(panels_.count, panel_tile_);
@@ -58,7 +81,10 @@ class ChainCorrelation {
     sum.tile_elements = std::min(panel_tile_ * registers_.rows, c_.M) * stride_;
     sum.work = layout_.N * c_.M * c_.rows * layout_.width * c_.K();
     sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, formats.accumulate, out);
+      chain(tile(i), range, formats.accumulate, false, out);
+    };
+    sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, formats.accumulate, true, out);
     };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
     run_tiled_sum(sum);
@@ -86,7 +112,7 @@ class ChainCorrelation {
     }
   }
 
-  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, float* out) const {
+  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, bool adds, float* out) const {
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = (tile.rows - 1) * layout_.width + c_.cols;
     block.depth = range.end - range.begin;
@@ -97,6 +123,7 @@ class ChainCorrelation {
     block.right = c_.planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;
     block.right_offset = c_.tap.data() + range.begin;
     block.right_group = registers_.columns;
+    block.adds = adds;
     block.out = out;
     block.ld = stride_;
     run_chain_block(block);

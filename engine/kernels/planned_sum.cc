@@ -11,13 +11,28 @@ namespace {
 
 constexpr int64_t kWorkPerThread = 1 << 17;
 
+void add_ranges(const TiledSum& sum, int64_t tile, float* values) {
+  bool adds = false;
+  for (const auto& leaf : sum.plan->leaves) {
+    for (const KPlan::Range& range : leaf) {
+      (adds ? sum.add_chain : sum.chain)(tile, range, values);
+      adds = true;
+    }
+  }
+}
+
 void run_tiles(const TiledSum& sum) {
+  const bool adds = sum.add_chain && sum.plan->ranges() > 0 && is_sequence(*sum.plan, sum.formats);
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
     const Scratch values(sum.tile_elements);
     for (int64_t tile = begin; tile < end; ++tile) {
-      sum_ranges(
-          *sum.plan, sum.tile_elements, sum.formats,
-          [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, out); }, values.data());
+      if (adds) {
+        add_ranges(sum, tile, values.data());
+      } else {
+        sum_ranges(
+            *sum.plan, sum.tile_elements, sum.formats,
+            [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, out); }, values.data());
+      }
       sum.finish(tile, values.data());
     }
   });
@@ -47,6 +62,13 @@ void run_tiles_and_ranges(const TiledSum& sum) {
 
 KFormats k_formats(const Arithmetic& arithmetic, Dtype out) {
   return {arithmetic.accumulate, arithmetic.split_reduce_in_output ? out : Dtype::kF32};
+}
+
+bool is_sequence(const KPlan& plan, const KFormats& formats) {
+  if (plan.ranges() == 1) return true;
+  if (formats.accumulate != Dtype::kF32 || formats.parts != Dtype::kF32) return false;
+  if (plan.leaves.size() == 1) return true;
+  return plan.join == KPlan::Join::kChain && plan.ranges() == static_cast<int64_t>(plan.leaves.size());
 }
 
 int64_t thread_grain(int64_t items, int64_t work) {

@@ -10,6 +10,9 @@ namespace faultline {
 // Returns the formats in which a plan's additions are rounded for a result of format `out`.
 KFormats k_formats(const Arithmetic& arithmetic, Dtype out);
 
+// Whether a plan is a sequence of ranges, each added to the sum of those before it and rounded to f32.
+bool is_sequence(const KPlan& plan, const KFormats& formats);
+
 // Outputs cut into tiles, each a planned sum; how they are cut does not change a bit.
 struct TiledSum {
   const char* kernel = nullptr;  // its name in threads_used()
@@ -19,6 +22,9 @@ struct TiledSum {
   int64_t tile_elements = 0;  // of the largest tile
   int64_t work = 0;           // multiply-adds in all
   std::function<void(int64_t tile, const KPlan::Range& range, float* values)> chain = {};
+  // Adds a range's results to those of the ranges before it instead, in f32. Where it is set, ranges that are
+  // added one after the other take it.
+  std::function<void(int64_t tile, const KPlan::Range& range, float* values)> add_chain = {};
   std::function<void(int64_t tile, float* sum)> finish = {};  // `sum` may be changed
 };
 
