@@ -104,39 +104,42 @@ inline ExponentRange RangeOfAll(const float* values, int64_t n, int smallest_fie
   return range.range(smallest_field);
 }
 
-// Those of one vector less `bias`, each four times in 8 bits. A zero's is not defined.
-HWY_INLINE VI Exponents8Of(VF value, int smallest_field, int bias) {
-  const DU8 du8;
-  const VI field = Field(value), two = hn::Or(field, hn::ShiftLeft<8>(field));
-  const VU8 four = hn::BitCast(du8, hn::Or(two, hn::ShiftLeft<16>(two)));
-  const VU8 exponents = hn::Sub(hn::Max(four, hn::Set(du8, static_cast<uint8_t>(smallest_field))),
-                                hn::Set(du8, static_cast<uint8_t>(bias)));
-  return hn::BitCast(DI(), exponents);
+// Exponents in 8 bits: the sum of a left operand's and a right one's is the product's, biased as in f32.
+//
+// Of left operands those over `smallest`, each four times. A zero's is not defined.
+HWY_INLINE VI LeftExponents8(VF value, int smallest_field, int smallest) {
+  const DI di;
+  const VI one = hn::Sub(hn::Max(Field(value), hn::Set(di, smallest_field)), hn::Set(di, smallest));
+  const VI two = hn::Or(one, hn::ShiftLeft<8>(one));
+  return hn::Or(two, hn::ShiftLeft<16>(two));
 }
 
-// The exponents of four vectors side by side in 8 bits, plus `offset`; 0 for a zero.
-class Exponents8 {
+// Those of right operands, the vectors side by side; a zero's is 0.
+class RightExponents8 {
  public:
-  Exponents8(int smallest_field, int offset)
+  RightExponents8(int smallest_field, int left_smallest)
       : smallest_field_(hn::Set(DU8(), static_cast<uint8_t>(smallest_field))),
-        offset_(hn::Set(DU8(), static_cast<uint8_t>(offset))) {}
+        offset_(hn::Set(DU8(), static_cast<uint8_t>(left_smallest - kBias))) {}
 
-  HWY_INLINE VU of(VF v0, VF v1, VF v2, VF v3, RangeOf& range) const {
-    const VU m0 = Magnitude(v0), m1 = Magnitude(v1), m2 = Magnitude(v2), m3 = Magnitude(v3);
-    range.add(m0);
-    range.add(m1);
-    range.add(m2);
-    range.add(m3);
-    const VU low = hn::Or(hn::ShiftRight<24>(m0), hn::ShiftLeft<8>(hn::ShiftRight<24>(m1)));
-    const VU high =
-        hn::Or(hn::ShiftLeft<16>(hn::ShiftRight<24>(m2)), hn::ShiftLeft<24>(hn::ShiftRight<24>(m3)));
-    const VU8 fields = hn::BitCast(DU8(), hn::Or(low, high));
-    const auto zero = hn::Eq(fields, hn::Zero(DU8()));
-    const VU8 exponents = hn::Add(hn::Max(fields, smallest_field_), offset_);
-    return hn::BitCast(DU(), hn::IfThenZeroElse(zero, exponents));
+  template <int vectors>
+  HWY_INLINE VU of(const VF (&values)[vectors], RangeOf& range) const {
+    VU fields = FieldAt<0>(values[0], range);
+    if constexpr (vectors > 1) fields = hn::Or(fields, FieldAt<8>(values[1], range));
+    if constexpr (vectors > 2) fields = hn::Or(fields, FieldAt<16>(values[2], range));
+    if constexpr (vectors > 3) fields = hn::Or(fields, FieldAt<24>(values[3], range));
+    const VU8 bytes = hn::BitCast(DU8(), fields);
+    const VU8 exponents = hn::Add(hn::Max(bytes, smallest_field_), offset_);
+    return hn::BitCast(DU(), hn::IfThenZeroElse(hn::Eq(bytes, hn::Zero(DU8())), exponents));
   }
 
  private:
+  template <int bit>
+  static HWY_INLINE VU FieldAt(VF value, RangeOf& range) {
+    const VU magnitude = Magnitude(value);
+    range.add(magnitude);
+    return hn::ShiftLeft<bit>(hn::ShiftRight<24>(magnitude));
+  }
+
   VU8 smallest_field_, offset_;
 };
 

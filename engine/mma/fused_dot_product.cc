@@ -93,7 +93,7 @@ class LeftBlock {
     int64_t to = slot * rule_.rule.terms, small = 0;
     for (int64_t k = 0; k < all.count; k += lanes) {
       const VF value = LoadFirst(all.left + k, all.count - k, a_ + M_ * K_);
-      const VI exponent = Exponents8Of(value, rule_.operand_field, range_.smallest);
+      const VI exponent = LeftExponents8(value, rule_.operand_field, range_.smallest);
       const VI at = hn::LoadU(di, all.at + k);
       const auto present = hn::RebindMask(di, hn::Ne(value, hn::Zero(df)));
       const int64_t count = hn::CountTrue(di, present);
@@ -150,7 +150,7 @@ class Product {
         lanes_(hn::Lanes(DF())),
         width_(kVectors * lanes_),
         left_(rule_, M, K, a),
-        exponents8_(rule_.operand_field, left_.range().smallest - kBias),
+        exponents8_(rule_.operand_field, left_.range().smallest),
         panels_((N + width_ - 1) / width_) {
     for (int64_t i = 0; i < panels_.size(); ++i) panels_[i].columns = std::min(width_, N - i * width_);
   }
@@ -221,23 +221,36 @@ class Product {
     }
   }
 
-  // Copies columns [n, n + columns) of rows of b, padded with zeros.
+  // Copies columns [n, n + columns) of rows of b, padded with zeros to vectors.
   ExponentRange PackPanel(const float* b, int64_t k, int64_t terms, int64_t n, int64_t columns, float* values,
                           uint32_t* exponents) const {
-    const DF df;
-    const float* end = b + K_ * N_;
-    b += k * N_ + n;
     RangeOf range;
-    for (int64_t i = 0; i < terms; ++i, b += N_, values += width_, exponents += lanes_) {
-      VF value[kVectors];
+    const auto pack = [&]<int vectors>() HWY_ATTR {
+      const DF df;
+      const float *from = b + k * N_ + n, *end = b + K_ * N_;
+      for (int64_t i = 0; i < terms; ++i, from += N_) {
+        VF value[vectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        value[v] = LoadFirst(b + v * lanes_, columns - v * lanes_, end);
-        hn::StoreU(value[v], df, values + v * lanes_);
+        for (int v = 0; v < vectors; ++v) {
+          value[v] = v < vectors - 1 ? hn::LoadU(df, from + v * lanes_)
+                                     : LoadFirst(from + v * lanes_, columns - v * lanes_, end);
+          hn::StoreU(value[v], df, values + i * width_ + v * lanes_);
+        }
+        hn::StoreU(exponents8_.of(value, range), DU(), exponents + i * lanes_);
       }
-      hn::StoreU(exponents8_.of(value[0], value[1], value[2], value[3], range), DU(), exponents);
-    }
+    };
+    ForVectors(columns, pack);
     return range.range(rule_.operand_field);
+  }
+
+  // Calls body with the number of vectors that so many columns take.
+  template <class Body>
+  void ForVectors(int64_t columns, const Body& body) const {
+    const int64_t vectors = (columns + lanes_ - 1) / lanes_;
+    if (vectors == 1) return body.template operator()<1>();
+    if (vectors == 2) return body.template operator()<2>();
+    if (vectors == 3) return body.template operator()<3>();
+    body.template operator()<4>();
   }
 
   // Writes the exponents of the four vectors of an image from each of a vector of positions on.
@@ -246,7 +259,8 @@ class Product {
       const int64_t from = std::min(i + v * lanes_, size);
       return LoadFirst(image + from, size - from, image + size);
     };
-    const VU packed = exponents8_.of(at(0), at(1), at(2), at(3), range);
+    const VF values[] = {at(0), at(1), at(2), at(3)};
+    const VU packed = exponents8_.of(values, range);
     if (i + lanes_ <= size) return hn::StoreU(packed, DU(), exponents + i);
     uint32_t last[hn::MaxLanes(DU())];
     hn::StoreU(packed, DU(), last);
@@ -261,12 +275,8 @@ class Product {
 
   template <class Result>
   void RunSteps(const Panel& panel, float* sums) {
-    const int64_t vectors = (panel.columns + lanes_ - 1) / lanes_;
     if (!panel.in_range || left_.may_overflow()) return RunCheckedSteps<Result>(panel, sums);
-    if (vectors == 1) return RunSteps<1, Result>(panel, sums);
-    if (vectors == 2) return RunSteps<2, Result>(panel, sums);
-    if (vectors == 3) return RunSteps<3, Result>(panel, sums);
-    RunSteps<4, Result>(panel, sums);
+    ForVectors(panel.columns, [&]<int vectors>() { RunSteps<vectors, Result>(panel, sums); });
   }
 
   // Rows inside, so that a step's chains do not wait for each other.
@@ -311,7 +321,7 @@ class Product {
   VectorRule rule_;
   int64_t M_, N_, K_, lanes_, width_;
   LeftBlock left_;
-  Exponents8 exponents8_;
+  RightExponents8 exponents8_;
   std::vector<Panel> panels_;
   int64_t slow_steps_ = 0;
 };
