@@ -7,31 +7,12 @@
 #define FAULTLINE_MMA_FUSED_DOT_STEPS_INL_H_
 #endif
 
-#include <hwy/highway.h>
-
-#include <algorithm>
-#include <vector>
-
-#include "engine/mma/vector_rule.h"
+#include "engine/mma/fused_dot_exponents-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using DF = hn::ScalableTag<float>;
-using DI = hn::RebindToSigned<DF>;
-using DI16 = hn::Repartition<int16_t, DF>;
-using DI16Half = hn::Half<DI16>;
-using DF64 = hn::Repartition<double, DF>;
-using DU64 = hn::RebindToUnsigned<DF64>;
-using VF = hn::Vec<DF>;
-using VI = hn::Vec<DI>;
-using VI16 = hn::Vec<DI16>;
-
-constexpr int kVectors = 2;  // of f32, the columns of a panel: one vector of 16-bit exponents
-constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 2 : 4;  // whose sums and scales fill the registers
 
 // Toward zero. Highway's ConvertTo spends three more operations on values that no aligned term has.
 HWY_INLINE VI CutToInteger(VF value) {
@@ -44,164 +25,211 @@ HWY_INLINE VI CutToInteger(VF value) {
 #endif
 }
 
-HWY_INLINE VI Field(VF value) {
-  const hn::RebindToUnsigned<DF> du;
-  return hn::BitCast(DI(), hn::ShiftRight<24>(hn::ShiftLeft<1>(hn::BitCast(du, value))));
-}
-
-// Biased exponents of operands; those of subnormals are the format's smallest.
-HWY_INLINE VI Exponents(VF value, int smallest_field) {
+// The exponent (and what bits below it) of the larger magnitude.
+HWY_INLINE VF LargerMagnitude(VF a, VF b) {
+#if HWY_TARGET == HWY_AVX3
+  return VF{_mm512_range_ps(a.raw, b.raw, 0b1011)};
+#else
   const DI di;
-  const VI field = Field(value);
-  const VI exponent = hn::Max(field, hn::Set(di, smallest_field));
-  const auto zero = hn::RebindMask(di, hn::Eq(value, hn::Zero(DF())));
-  const auto special = hn::Eq(field, hn::Set(di, 255));
-  return hn::IfThenElse(special, hn::Set(di, kSpecial), hn::IfThenElse(zero, hn::Set(di, kZero), exponent));
+  return hn::BitCast(DF(), hn::Max(hn::BitCast(di, hn::Abs(a)), hn::BitCast(di, hn::Abs(b))));
+#endif
 }
 
-// The same of two vectors, in 16 bits.
-HWY_INLINE VI16 Exponents16(VF low, VF high, int smallest_field) {
-  const DI16 di16;
-  const DI16Half half;
-  const auto both = [&](VI l, VI h)
-                        HWY_ATTR { return hn::Combine(di16, hn::DemoteTo(half, h), hn::DemoteTo(half, l)); };
-  const auto is_zero = [](VF value) HWY_ATTR {
-    return hn::VecFromMask(DI(), hn::RebindMask(DI(), hn::Eq(value, hn::Zero(DF()))));
-  };
-  const VI16 field = both(Field(low), Field(high));
-  const auto zero = hn::MaskFromVec(both(is_zero(low), is_zero(high)));
-  const VI16 exponent = hn::Max(field, hn::Set(di16, static_cast<int16_t>(smallest_field)));
-  const auto special = hn::Eq(field, hn::Set(di16, 255));
-  return hn::IfThenElse(special, hn::Set(di16, kSpecial),
-                        hn::IfThenElse(zero, hn::Set(di16, kZero), exponent));
-}
-
-// The range of exponents (in lanes of type D) seen one vector at a time. Read as unsigned, a zero's is above
-// all.
-template <class D>
-class RangeOf {
- public:
-  HWY_INLINE RangeOf() : smallest_(hn::Set(Unsigned(), kSpecial)), largest_(hn::Set(D(), kNone)) {}
-
-  HWY_INLINE void add(hn::Vec<D> exponents) {
-    smallest_ = hn::Min(smallest_, hn::BitCast(Unsigned(), exponents));
-    largest_ = hn::Max(largest_, exponents);
+// How the exact sum of a step becomes the next accumulator, scaled by `unit`.
+//
+// f32: cut toward zero, which is how the processor rounds now.
+struct ToF32 {
+  static constexpr bool kF16 = false;
+  static HWY_INLINE VF convert(const VectorRule&, VI sum, VF unit) {
+    return hn::Mul(hn::ConvertTo(DF(), sum), unit);
   }
-
-  ExponentRange range() const {
-    const D d;
-    HWY_ALIGN hn::TFromD<D> smallest[hn::MaxLanes(d)], largest[hn::MaxLanes(d)];
-    hn::Store(hn::BitCast(d, smallest_), d, smallest);
-    hn::Store(largest_, d, largest);
-    ExponentRange range;
-    for (size_t i = 0; i < hn::Lanes(d); ++i) {
-      if (smallest[i] != kZero) range.smallest = std::min<int>(range.smallest, smallest[i]);
-      range.largest = std::max<int>(range.largest, largest[i]);
-    }
-    return range;
-  }
-
- private:
-  using Unsigned = hn::RebindToUnsigned<D>;
-  hn::Vec<Unsigned> smallest_;
-  hn::Vec<D> largest_;
 };
 
-// Writes the biased exponents of n values, at least a panel's width. Returns their range.
-inline ExponentRange PackExponents16(const float* values, int64_t n, int smallest_field, int16_t* exponents) {
+// The same, to the fraction that the rule keeps.
+struct ToShortF32 {
+  static constexpr bool kF16 = false;
+  static HWY_INLINE VF convert(const VectorRule& rule, VI sum, VF unit) {
+    const DU du;
+    const VU kept = hn::And(hn::BitCast(du, hn::ConvertTo(DF(), sum)), hn::Set(du, rule.keep));
+    return hn::Mul(hn::BitCast(DF(), kept), unit);
+  }
+};
+
+// f16: to nearest even. A sum that f32 does not hold is rounded to odd first, to 16 bits or more, which leaves that
+// rounding to be the only one (Boldo and Melquiond 2008).
+struct ToF16 {
+  static constexpr bool kF16 = true;
+  static HWY_INLINE VF convert(const VectorRule&, VI sum, VF unit) {
+    const DI di;
+    const hn::Rebind<hwy::float16_t, DF> df16;
+    const VI low = hn::Set(di, 0xff);
+    const VI odd = hn::AndNot(low, hn::Or(sum, hn::Add(hn::And(sum, low), low)));
+    const auto large = hn::Gt(hn::Abs(sum), hn::Set(di, 1 << 24));
+    const VF value = hn::ConvertTo(DF(), hn::IfThenElse(large, odd, sum));
+    return hn::PromoteTo(DF(), hn::DemoteTo(df16, hn::Mul(value, unit)));
+  }
+};
+
+// What cuts a product toward zero to a multiple of 2^(E - kept_bits) as an integer, E of these fields.
+HWY_INLINE VF ScaleOf(const VectorRule& rule, VF largest) {
+  const DI di;
+  const int32_t one = (2 * kBias + rule.rule.kept_bits) << 23;
+  const VI scale = hn::Sub(hn::Set(di, one | 0x7fffff), hn::BitCast(di, largest));  // nothing is borrowed
+  return hn::BitCast(DF(), hn::AndNot(hn::Set(di, 0x7fffff), scale));
+}
+
+HWY_INLINE VF UnitOf(VF scale) {
+  const DI di;
+  return hn::BitCast(DF(), hn::Sub(hn::Set(di, 2 * kBias << 23), hn::BitCast(di, scale)));
+}
+
+// One step of one row: the terms with a left operand that is not zero.
+struct LeftTerms {
+  const float* values;
+  const int32_t* exponents;  // of four vectors side by side
+  const int32_t* at;         // where their right operands are in the panel
+  int64_t count;
+};
+
+// Columns of b for some terms of the chains.
+struct Panel {
+  const float* values = nullptr;
+  const uint32_t* exponents = nullptr;  // of four vectors side by side, at the place of the first
+  int exponent_shift = 0;               // shifted right by so much
+  int64_t columns = 0;                  // that are not padding
+  bool in_range = false;
+};
+
+// All terms of a step of one row, and where their right operands are.
+struct StepTerms {
+  const float* left;
+  const int32_t* at;
+  int64_t count;
+};
+
+// Replaces the results that vectors cannot take by those of the plain model, in which the processor's rounding has
+// no say. `slow` says which; c are the accumulators before. Returns how many there were.
+inline HWY_NOINLINE int64_t StepSlowly(const StepRule& rule, const StepTerms& terms, const float* right,
+                                       int64_t columns, const VI slow, const float* c, float* results) {
+  const DI di;
+  HWY_ALIGN int32_t is_slow[hn::MaxLanes(di)];
+  hn::Store(slow, di, is_slow);
+  float column[kMostTerms];
+  int64_t count = 0;
+  for (int64_t j = 0; j < std::min<int64_t>(columns, hn::Lanes(di)); ++j) {
+    if (is_slow[j] == 0) continue;
+    for (int64_t i = 0; i < terms.count; ++i) column[i] = right[terms.at[i] + j];
+    results[j] = fused_dot_step(rule, terms.left, column, terms.count, c[j]);
+    ++count;
+  }
+  return count;
+}
+
+// The magnitude whose exponent an f16 accumulator has: a subnormal's is the smallest normal one's.
+HWY_INLINE VF F16Magnitude(VF c) {
+  const DF df;
+  const VF magnitude = hn::Max(hn::Abs(c), hn::Set(df, 0x1p-14f));
+  return hn::IfThenZeroElse(hn::Eq(c, hn::Zero(df)), magnitude);
+}
+
+// Byte v of each lane of `exponents` as the exponent of a float; other bits are not cleared.
+template <int v>
+HWY_INLINE VF ExponentAt(VU exponents) {
+  const DF df;
+  if constexpr (v == 3)
+    return hn::BitCast(df, hn::ShiftRight<1>(exponents));
+  else
+    return hn::BitCast(df, hn::ShiftLeft<23 - 8 * v>(exponents));
+}
+
+// Rows whose terms have the same places, `rows` of them.
+template <int rows>
+HWY_INLINE void LargestExponents(const VectorRule& rule, const LeftTerms* left, const Panel& right,
+                                 VU8 (&largest)[rows]) {
+  const DU8 du8;
+  for (int r = 0; r < rows; ++r) largest[r] = hn::Set(du8, static_cast<uint8_t>(rule.lowest));
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < left->count; ++i) {
+    const uint32_t* column = right.exponents + (left->at[i] >> right.exponent_shift);
+    const VU8 b = hn::BitCast(du8, hn::LoadU(DU(), column));
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; ++r) {
+      const VU8 a = hn::BitCast(du8, hn::Set(DI(), left[r].exponents[i]));
+      largest[r] = hn::Max(largest[r], hn::Add(a, b));
+    }
+  }
+}
+
+// Stores the accumulators after a step. `before` those that are infinite or NaN, which f16 ones can be, the plain
+// model takes it. Returns how many there were.
+template <class Result>
+HWY_INLINE int64_t Finish(const VectorRule& rule, VI sum, VF scale, const StepTerms& terms,
+                          const float* right, int64_t columns, float* HWY_RESTRICT c) {
+  const DF df;
+  const VF result = Result::convert(rule, sum, UnitOf(scale));
+  if constexpr (Result::kF16) {
+    const VF before = hn::LoadU(df, c);
+    const auto special = hn::Not(hn::Lt(hn::Abs(before), hn::Set(df, 0x1p16f)));
+    if (HWY_UNLIKELY(!hn::AllFalse(df, special))) {
+      HWY_ALIGN float old[hn::MaxLanes(df)];
+      hn::Store(before, df, old);
+      hn::StoreU(result, df, c);
+      return StepSlowly(rule.rule, terms, right, columns,
+                        hn::VecFromMask(DI(), hn::RebindMask(DI(), special)), old, c);
+    }
+  }
+  hn::StoreU(result, df, c);
+  return 0;
+}
+
+// Takes one step of some rows, whose terms have the same places, over `vectors` vectors of columns, where all is in
+// range but f16 accumulators that are infinite or NaN. Returns how many elements were slow.
+template <int rows, int vectors, class Result>
+HWY_INLINE int64_t Step(const VectorRule& rule, const LeftTerms* left, const StepTerms* terms, const Panel& b,
+                        float* HWY_RESTRICT c) {
   const DF df;
   const int64_t lanes = hn::Lanes(df), width = kVectors * lanes;
-  RangeOf<DI16> range;
-  for (int64_t i = 0; i < n; i += width) {
-    const int64_t at = std::min(i, n - width);  // the last vectors overlap
-    const VI16 exponent =
-        Exponents16(hn::LoadU(df, values + at), hn::LoadU(df, values + at + lanes), smallest_field);
-    range.add(exponent);
-    hn::StoreU(exponent, DI16(), exponents + at);
+  VU8 largest[rows];
+  LargestExponents<rows>(rule, left, b, largest);
+  VF scale[rows][vectors];
+  VI sum[rows][vectors];
+  const auto start = [&]<int v>(int r) HWY_ATTR {
+    if constexpr (v < vectors) {
+      const VF before = hn::LoadU(df, c + r * width + v * lanes);
+      const VF of_c = Result::kF16 ? F16Magnitude(before) : before;
+      scale[r][v] = ScaleOf(rule, LargerMagnitude(ExponentAt<v>(hn::BitCast(DU(), largest[r])), of_c));
+      sum[r][v] = CutToInteger(hn::Mul(before, scale[r][v]));
+    }
+  };
+#pragma GCC unroll 2
+  for (int r = 0; r < rows; ++r) {
+    start.template operator()<0>(r);
+    start.template operator()<1>(r);
+    start.template operator()<2>(r);
+    start.template operator()<3>(r);
   }
-  return range.range();
-}
-
-// Writes the unbiased exponents of n values, each twice in 32 bits, so that one load broadcasts it to 16-bit
-// lanes. Returns the range of the biased ones.
-inline ExponentRange PackExponentPairs(const float* values, int64_t n, int smallest_field,
-                                       int32_t* exponents) {
-  const DF df;
-  const DI di;
-  const int64_t lanes = hn::Lanes(df);
-  RangeOf<DI> range;
-  const auto pairs = [&](VF value) HWY_ATTR {
-    const VI biased = Exponents(value, smallest_field), exponent = hn::Sub(biased, hn::Set(di, kBias));
-    range.add(biased);
-    return hn::Or(hn::ShiftLeft<16>(exponent), hn::And(exponent, hn::Set(di, 0xffff)));
-  };
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(pairs(hn::LoadU(df, values + i)), di, exponents + i);
-  HWY_ALIGN float rest[hn::MaxLanes(df)] = {};
-  HWY_ALIGN int32_t rest_pairs[hn::MaxLanes(df)];
-  std::copy(values + i, values + n, rest);
-  hn::Store(pairs(hn::Load(df, rest)), di, rest_pairs);
-  std::copy_n(rest_pairs, n - i, exponents + i);
-  return range.range();
-}
-
-// Some rows of a and a panel of columns of b, whose element (k, j) is at step[k] + j of values and exponents,
-// and their accumulators. Of the panel's columns the first `columns` are not padding.
-template <int rows>
-struct Block {
-  const float* a;              // element (i, k) at k * rows + i
-  const int32_t* a_exponents;  // likewise
-  const float* b;
-  const int16_t* b_exponents;
-  const int64_t* step;
-  float* c;  // row by row, a panel's width each
-  int64_t columns;
-};
-
-// The exact sum of aligned products and accumulator, undone the scale.
-//
-// f32: cut toward zero, which is how the processor rounds now, to the fraction that the rule keeps.
-HWY_INLINE VF ToF32(const VectorRule& rule, VI products, VI accumulator, VF unit) {
-  const DF df;
-  const hn::RebindToUnsigned<DF> du;
-  const VF sum = hn::ConvertTo(df, hn::Add(products, accumulator));
-  return hn::Mul(hn::BitCast(df, hn::And(hn::BitCast(du, sum), hn::Set(du, rule.keep))), unit);
-}
-
-// f16: to nearest even. Rounding the sum to odd first, in f32, leaves that rounding to be the only one (Boldo
-// and Melquiond 2008).
-HWY_INLINE VF ToF16(VI products, VI accumulator, VF unit) {
-  const DF df;
-  const DF64 df64;
-  const DU64 du64;
-  const hn::Half<DI> half_i;
-  const hn::Half<DF> half_f;
-  const auto keep = hn::Set(du64, ~((uint64_t{1} << 29) - 1));
-  const auto half = [&](auto product_sum, auto start) HWY_ATTR {
-    const auto sum = hn::BitCast(du64, hn::Add(hn::PromoteTo(df64, product_sum), hn::PromoteTo(df64, start)));
-    const auto odd = hn::Or(sum, hn::Add(hn::AndNot(keep, sum), hn::Not(keep)));
-    return hn::DemoteTo(half_f, hn::BitCast(df64, hn::And(odd, keep)));
-  };
-  const auto low = half(hn::LowerHalf(half_i, products), hn::LowerHalf(half_i, accumulator));
-  const auto high = half(hn::UpperHalf(half_i, products), hn::UpperHalf(half_i, accumulator));
-  const hn::Rebind<hwy::float16_t, DF> df16;
-  return hn::PromoteTo(df, hn::DemoteTo(df16, hn::Mul(hn::Combine(df, high, low), unit)));
-}
-
-HWY_INLINE VI HalfOf(VI16 values, int v) {
-  const DI16Half half;
-  return hn::PromoteTo(DI(), v == 0 ? hn::LowerHalf(half, values) : hn::UpperHalf(half, values));
-}
-
-// Unchecked, c is 0 or normal, and a 0 has no say in a chain whose products are in range.
-template <bool checked>
-HWY_INLINE VI AccumulatorExponent(const VectorRule& rule, const float* from) {
-  const DI di;
-  const VF c = hn::LoadU(DF(), from);
-  const VI field = Field(c);
-  if (!checked) return field;
-  const auto zero = hn::RebindMask(di, hn::Eq(c, hn::Zero(DF())));
-  return hn::IfThenElse(zero, hn::Set(di, kNone), hn::Max(field, hn::Set(di, rule.accumulator_field)));
+  for (int64_t i = 0; i < left->count; ++i) {
+    const float* column = b.values + left->at[i];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      const VF right = hn::LoadU(df, column + v * lanes);
+#pragma GCC unroll 2
+      for (int r = 0; r < rows; ++r) {
+        const VF product = hn::Mul(hn::Set(df, left[r].values[i]), right);
+        sum[r][v] = hn::Add(sum[r][v], CutToInteger(hn::Mul(product, scale[r][v])));
+      }
+    }
+  }
+  int64_t slow = 0;
+#pragma GCC unroll 2
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      slow += Finish<Result>(rule, sum[r][v], scale[r][v], terms[r], b.values + v * lanes,
+                             b.columns - v * lanes, c + r * width + v * lanes);
+    }
+  }
+  return slow;
 }
 
 HWY_INLINE auto OutOfRange(const VectorRule& rule, VI exponent) {
@@ -211,155 +239,41 @@ HWY_INLINE auto OutOfRange(const VectorRule& rule, VI exponent) {
   return hn::Or(below, hn::Gt(exponent, hn::Set(di, rule.highest)));
 }
 
-// What a step of some rows gives, and which elements vectors cannot take, because an exponent is out of range
-// or the sum is beyond int32.
-template <int rows>
-struct Outcome {
-  HWY_ALIGN float results[rows][kVectors * hn::MaxLanes(DF())];
-  HWY_ALIGN int32_t slow[rows][kVectors * hn::MaxLanes(DI())];
-};
-
-// Writes the outcome, with the slow elements by the plain model; the processor's rounding has no say in its f32
-// results. Returns how many there were.
-template <int rows, int count>
-HWY_NOINLINE int64_t WriteSlowly(const StepRule& rule, const Block<rows>& block, int first, int64_t begin,
-                                 int64_t end, const Outcome<count>& outcome) {
-  const int64_t width = kVectors * hn::Lanes(DF());
-  int64_t slow = 0;
-  float left[kMostTerms], right[kMostTerms];
-  for (int i = 0; i < count; ++i) {
-    for (int64_t k = begin; k < end; ++k) left[k - begin] = block.a[k * rows + first + i];
-    float* c = block.c + (first + i) * width;
-    for (int64_t j = 0; j < width; ++j) {
-      if (outcome.slow[i][j] == 0) {
-        c[j] = outcome.results[i][j];
-      } else if (j < block.columns) {
-        for (int64_t k = begin; k < end; ++k) right[k - begin] = block.b[block.step[k] + j];
-        c[j] = fused_dot_step(rule, left, right, end - begin, c[j]);
-        ++slow;
-      }
-    }
-  }
-  return slow;
-}
-
-// Calls body(k) for k in [begin, end).
-template <class Body>
-HWY_INLINE void ForTerms(int64_t begin, int64_t end, const Body& body) {
-#pragma GCC unroll 4
-  for (int64_t k = begin; k < end; ++k) body(k);
-}
-
-template <int rows>
-HWY_INLINE void LargestExponents(const Block<rows>& block, int64_t begin, int64_t end, VI16 start,
-                                 VI16 (&largest)[rows]) {
+HWY_INLINE VI AccumulatorExponent(const VectorRule& rule, VF c) {
   const DI di;
-  const DI16 di16;
-  for (int i = 0; i < rows; ++i) largest[i] = start;
-  const int16_t* b = block.b_exponents;
-  const int32_t* a = block.a_exponents;
-  const int64_t* step = block.step;
-  ForTerms(begin, end, [&](int64_t k) HWY_ATTR {
-    const VI16 right = hn::LoadU(di16, b + step[k]);
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) {
-      const VI16 left = hn::BitCast(di16, hn::Set(di, a[k * rows + i]));
-      largest[i] = hn::Max(largest[i], hn::Add(left, right));
-    }
-  });
+  const auto zero = hn::RebindMask(di, hn::Eq(c, hn::Zero(DF())));
+  return hn::IfThenElse(zero, hn::Set(di, kNone), hn::Max(Field(c), hn::Set(di, rule.accumulator_field)));
 }
 
-// Takes one step of as many rows as the registers hold, from `first` on; returns how many elements were slow.
-// `checked` looks for exponents out of range.
-template <int rows, bool checked, bool f16>
-HWY_INLINE int64_t Step(const VectorRule& rule, const Block<rows>& block, int first, int64_t begin,
-                        int64_t end, const VI16 (&largest)[rows]) {
-  constexpr int kCount = rows < kRows ? rows : kRows;
+// The same step of one vector of columns where exponents may be out of range and sums beyond int32.
+template <class Result>
+HWY_NOINLINE int64_t CheckedStep(const VectorRule& rule, const StepTerms& terms,
+                                 const int32_t* left_exponents, const float* right, int64_t columns,
+                                 float* HWY_RESTRICT c) {
   const DF df;
   const DI di;
-  const int64_t lanes = hn::Lanes(df), width = kVectors * lanes;
-  float* c = block.c + first * width;
-  VF scale[kCount][kVectors];
-  VI sum[kCount][kVectors];
-  auto slow = hn::MaskFromVec(hn::Zero(di));
-  hn::Mask<DI> bad[kCount][kVectors];
-#pragma GCC unroll 4
-  for (int i = 0; i < kCount; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const VI of_c = AccumulatorExponent<checked>(rule, c + i * width + v * lanes);
-      VI exponent = hn::Max(HalfOf(largest[first + i], v), of_c);
-      if (checked) {
-        bad[i][v] = OutOfRange(rule, exponent);
-        exponent = hn::Max(exponent, hn::Set(di, rule.lowest));
-      }
-      const VI aligning = hn::Sub(hn::Set(di, 2 * kBias + rule.rule.kept_bits), exponent);
-      scale[i][v] = hn::BitCast(df, hn::ShiftLeft<23>(aligning));
-      sum[i][v] = hn::Zero(di);
-    }
+  const VF before = hn::LoadU(df, c);
+  VI largest = hn::Set(di, rule.start);
+  for (int64_t i = 0; i < terms.count; ++i) {
+    const VI exponent = Exponents(hn::LoadU(df, right + terms.at[i]), rule.operand_field);
+    largest = hn::Max(largest, hn::Add(hn::Set(di, left_exponents[i]), exponent));
   }
-  const float *a = block.a + first, *b = block.b;
-  const int64_t* step = block.step;
-  ForTerms(begin, end, [&](int64_t k) HWY_ATTR {
-    const float* column = b + step[k];
-#pragma GCC unroll 4
-    for (int i = 0; i < kCount; ++i) {
-      const VF left = hn::Set(df, a[k * rows + i]);
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        const VF product = hn::Mul(left, hn::LoadU(df, column + v * lanes));
-        sum[i][v] = hn::Add(sum[i][v], CutToInteger(hn::Mul(product, scale[i][v])));
-      }
-    }
-  });
-  VF result[kCount][kVectors];
-#pragma GCC unroll 4
-  for (int i = 0; i < kCount; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const VF before = hn::LoadU(df, c + i * width + v * lanes);
-      const VI accumulator = CutToInteger(hn::Mul(before, scale[i][v]));
-      const VF unit = hn::BitCast(df, hn::Sub(hn::Set(di, 2 * kBias << 23), hn::BitCast(di, scale[i][v])));
-      const auto large = hn::Gt(hn::Abs(sum[i][v]), hn::Set(di, rule.largest_sum));
-      bad[i][v] = checked ? hn::Or(bad[i][v], large) : large;
-      slow = hn::Or(slow, bad[i][v]);
-      result[i][v] = f16 ? ToF16(sum[i][v], accumulator, unit) : ToF32(rule, sum[i][v], accumulator, unit);
-    }
+  VI exponent = hn::Max(largest, AccumulatorExponent(rule, before));
+  auto slow = OutOfRange(rule, exponent);
+  exponent = hn::Max(exponent, hn::Set(di, rule.lowest));
+  const VF scale = ScaleOf(rule, hn::BitCast(df, hn::ShiftLeft<23>(exponent)));
+  VI sum = hn::Zero(di);
+  for (int64_t i = 0; i < terms.count; ++i) {
+    const VF product = hn::Mul(hn::Set(df, terms.left[i]), hn::LoadU(df, right + terms.at[i]));
+    sum = hn::Add(sum, CutToInteger(hn::Mul(product, scale)));
   }
-  if (HWY_UNLIKELY(!hn::AllFalse(di, slow))) {
-    Outcome<kCount> outcome;
-    for (int i = 0; i < kCount; ++i) {
-      for (int v = 0; v < kVectors; ++v) {
-        hn::Store(result[i][v], df, outcome.results[i] + v * lanes);
-        hn::Store(hn::VecFromMask(di, bad[i][v]), di, outcome.slow[i] + v * lanes);
-      }
-    }
-    return WriteSlowly(rule.rule, block, first, begin, end, outcome);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < kCount; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(result[i][v], df, c + i * width + v * lanes);
-  }
-  return 0;
-}
-
-// Runs `depth` terms of the block's chains and returns how many of their steps were slow. Unless f16, the
-// processor rounds toward zero: everything here is exact but the conversions that are to cut.
-template <int rows, bool checked, bool f16>
-HWY_NOINLINE int64_t RunSteps(const VectorRule& rule, const Block<rows>& block, int64_t depth) {
-  const VI16 start = hn::Set(DI16(), static_cast<int16_t>(checked ? rule.start : rule.lowest));
-  int64_t slow = 0;
-  for (int64_t begin = 0; begin < depth; begin += rule.rule.terms) {
-    const int64_t end = std::min<int64_t>(begin + rule.rule.terms, depth);
-    VI16 largest[rows];
-    LargestExponents(block, begin, end, start, largest);
-#pragma GCC unroll 2
-    for (int first = 0; first < rows; first += kRows) {
-      slow += Step<rows, checked, f16>(rule, block, first, begin, end, largest);
-    }
-  }
-  return slow;
+  slow = hn::Or(slow, hn::Gt(hn::Abs(sum), hn::Set(di, rule.largest_sum)));
+  sum = hn::Add(sum, CutToInteger(hn::Mul(before, scale)));
+  HWY_ALIGN float old[hn::MaxLanes(df)];
+  hn::Store(before, df, old);
+  hn::StoreU(Result::convert(rule, sum, UnitOf(scale)), df, c);
+  if (hn::AllFalse(di, slow)) return 0;
+  return StepSlowly(rule.rule, terms, right, columns, hn::VecFromMask(di, slow), old, c);
 }
 
 }  // namespace

@@ -32,12 +32,29 @@ void shuffle_ranges(KPlan& plan, const Arithmetic& arithmetic) {
   }
 }
 
+uint32_t select(bool condition, uint32_t yes, uint32_t no) {
+  const uint32_t mask = -uint32_t{condition};
+  return (yes & mask) | (no & ~mask);
+}
+
+// to_f32(f16_from_f32(value)) without branches, so that a loop over it becomes vector code.
+float rounded_to_f16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), magnitude = bits & 0x7fffffff;
+  const uint32_t nearest = (magnitude + 0xfff + (magnitude >> 13 & 1)) & ~0x1fffu;
+  // The sum is 0.5 and whole steps of 2^-24.
+  const float subnormal = (std::bit_cast<float>(magnitude) + 0.5f) - 0.5f;
+  uint32_t result = select(magnitude < 0x38800000, std::bit_cast<uint32_t>(subnormal), nearest);
+  result = select(magnitude >= 0x477ff000, 0x7f800000, result);  // 65520
+  result = select(magnitude > 0x7f800000, (0x7fc00000 | magnitude) & ~0x1fffu, result);
+  return std::bit_cast<float>((bits & 0x80000000) | result);
+}
+
 void round_all(float* values, int64_t n, Dtype format) {
   switch (format) {
     case Dtype::kF32:
       return;
     case Dtype::kF16:
-      for (int64_t i = 0; i < n; ++i) values[i] = to_f32(f16_from_f32(values[i]));
+      for (int64_t i = 0; i < n; ++i) values[i] = rounded_to_f16(values[i]);
       return;
     default:
       for (int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(round_to(values[i], format));

@@ -1,10 +1,12 @@
 #include "engine/mma/k_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/base/error.h"
 
@@ -169,6 +171,25 @@ TEST_CASE("k plan: sizes out of range are refused") {
   CHECK_THROWS_AS(plan_k(-1, 0, false, {}), Error);
   CHECK_THROWS_AS(plan_k(1, -1, false, {}), Error);
   CHECK_THROWS_AS(plan_k(1, 0, false, split(0)), Error);
+}
+
+TEST_CASE("parts in f16 are rounded as one conversion rounds them, whatever their bits") {
+  std::vector<float> parts;
+  for (uint32_t top = 0; top < 1 << 16; ++top) {
+    for (const uint32_t low : {0u, 1u, 0x0fffu, 0x1000u, 0x1001u, 0x7fffu, 0xf000u, 0xffffu}) {
+      parts.push_back(std::bit_cast<float>(top << 16 | low));
+    }
+  }
+  std::vector<float> got(parts.size());
+  const auto chain = [&](const KPlan::Range& range, float* values) {
+    for (size_t i = 0; i < parts.size(); ++i) values[i] = range.begin == 0 ? parts[i] : -0.0f;
+  };
+  sum_ranges(plan_k(16, 0, false, split(2)), parts.size(), {Dtype::kF32, Dtype::kF16}, chain, got.data());
+  int64_t different = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    different += std::bit_cast<uint32_t>(got[i]) != std::bit_cast<uint32_t>(to_f32(f16_from_f32(parts[i])));
+  }
+  CHECK(different == 0);
 }
 
 }  // namespace
