@@ -3,17 +3,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/kernels/image_out.h"
 #include "engine/kernels/planes.h"
 #include "engine/mma/unit.h"
 
 namespace faultline {
 
-// Element (sample, channel, row, col) of a result lies at the sum of its strides times them, from `first`.
-struct ImageOut {
-  Array array;
-  int64_t first, sample, channel, row, col;
-  const float* bias = nullptr;  // of each channel, added in f32 to the finished sum
-};
+// Positions of a tile of outputs, about.
+inline constexpr int64_t kCorrelationTilePositions = 1024;
 
 // out(sample, m, r, c) = sum over k of weight(m, k) * the plane element at tap[k] + r * width + c: a
 // convolution forward, or the part of dx whose positions have one residue of the stride.
@@ -28,6 +25,12 @@ struct Correlation {
 
   int64_t K() const { return tap.size(); }
 };
+
+// Finishes rows [row, row + rows) of one channel's sums, `stride` apart.
+inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, int64_t rows,
+                       int64_t stride, float* values) {
+  store_rows(c.out, c.cols, sample, m, row, rows, stride, values);
+}
 
 // Computes the correlation on a unit, under the name `kernel` in threads_used().
 void correlate(const char* kernel, const Correlation& correlation, const Unit& unit, Dtype input,
