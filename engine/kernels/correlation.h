@@ -14,10 +14,11 @@ inline constexpr int64_t kCorrelationTilePositions = 1024;
 
 // out(sample, m, r, c) = sum over k of weight(m, k) * the plane element at tap[k] + r * width + c: a
 // convolution forward, or the part of dx whose positions have one residue of the stride.
-struct Correlation {
-  const Planes& planes;
+template <class T>
+struct CorrelationOf {
+  const PlanesOf<T>& planes;
   int64_t M, rows, cols;
-  const float* weights;  // element (m, k) at m * weight_row + weight_step[k]
+  const T* weights;  // element (m, k) at m * weight_row + weight_step[k]
   int64_t weight_row;
   std::vector<int64_t> weight_step;
   std::vector<int64_t> tap;  // offsets in a sample
@@ -25,6 +26,7 @@ struct Correlation {
 
   int64_t K() const { return tap.size(); }
 };
+using Correlation = CorrelationOf<float>;
 
 // Finishes rows [row, row + rows) of one channel's sums, `stride` apart.
 inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, int64_t rows,
@@ -35,5 +37,9 @@ inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t 
 // Computes the correlation on a unit, under the name `kernel` in threads_used().
 void correlate(const char* kernel, const Correlation& correlation, const Unit& unit, Dtype input,
                const Arithmetic& arithmetic);
+
+// The same on a unit that packs bf16 itself.
+void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation, const UnitTiles& tiles,
+                        const Arithmetic& arithmetic);
 
 }  // namespace faultline

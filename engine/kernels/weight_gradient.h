@@ -34,4 +34,14 @@ inline ImageOffsets::ImageOffsets(const WeightGradient& g) : ImageOffsets(g.shap
 void weight_gradient(const WeightGradient& gradient, const Unit& unit, Dtype input,
                      const Arithmetic& arithmetic);
 
+// The same from bf16, on a unit that packs it itself.
+struct TileWeightGradient {
+  const Conv2dShape& shape;
+  const PlanesOf<Bf16>& image;
+  const Bf16* dy;  // dense
+  Array dw;
+};
+void weight_gradient_by_tiles(const TileWeightGradient& gradient, const UnitTiles& tiles,
+                              const Arithmetic& arithmetic);
+
 }  // namespace faultline
