@@ -73,12 +73,23 @@ FAULTLINE_AMX inline void copy_rows(const Bf16* data, const int64_t* row, int64_
   for (int64_t i = rows; i < whole; ++i, out += kTileDepth) _mm512_store_si512(out, _mm512_setzero_si512());
 }
 
+// Which words of two rows make their first 16 pairs, and the others.
+struct alignas(64) Pairs {
+  uint16_t words[2][32];
+};
+constexpr Pairs kPairs = [] {
+  Pairs pairs{};
+  for (int i = 0; i < 32; ++i) {
+    pairs.words[0][i] = i / 2 + i % 2 * 32;
+    pairs.words[1][i] = pairs.words[0][i] + 16;
+  }
+  return pairs;
+}();
+
 // Rows that are neighbours themselves, 32 at the most: pairs of k interleaved, as a right operand has them.
 FAULTLINE_AMX inline void copy_pairs(const Bf16* data, int64_t rows, const PackedTerms& terms, int64_t s,
                                      uint16_t* out) {
-  alignas(64) uint16_t words[2][32];
-  for (int i = 0; i < 32; ++i) words[0][i] = i / 2 + i % 2 * 32, words[1][i] = words[0][i] + 16;
-  const __m512i near = _mm512_load_si512(words[0]), far = _mm512_load_si512(words[1]);
+  const __m512i near = _mm512_load_si512(kPairs.words[0]), far = _mm512_load_si512(kPairs.words[1]);
   const uint32_t lanes = rows >= 32 ? ~0u : (1u << rows) - 1;
   const int64_t* const offset = terms.offsets(s);
   const int64_t depth = terms.depth(s);
@@ -90,19 +101,32 @@ FAULTLINE_AMX inline void copy_pairs(const Bf16* data, int64_t rows, const Packe
   }
 }
 
+// Stage by stage, what two lines 8, 4, 2, 1 apart take of each other.
+struct alignas(64) Exchanges {
+  uint32_t words[4][2][kTile];
+};
+constexpr Exchanges kExchanges = [] {
+  Exchanges exchanges{};
+  for (int stage = 0; stage < 4; ++stage) {
+    const int distance = 8 >> stage;
+    for (int j = 0; j < kTile; ++j) {
+      exchanges.words[stage][0][j] = j & distance ? j - distance + kTile : j;
+      exchanges.words[stage][1][j] = j & distance ? j + kTile : j + distance;
+    }
+  }
+  return exchanges;
+}();
+
 // Transposes a tile of 16 x 16 words.
 FAULTLINE_AMX inline void transpose(const uint16_t* tile, uint16_t* out) {
   __m512i line[kTile];
 #pragma GCC unroll 16
   for (int i = 0; i < kTile; ++i) line[i] = _mm512_load_si512(tile + i * kTileDepth);
 #pragma GCC unroll 4
-  for (int distance = 8; distance > 0; distance /= 2) {
-    alignas(64) uint32_t words[2][kTile];
-    for (int j = 0; j < kTile; ++j) {
-      words[0][j] = j & distance ? j - distance + kTile : j;
-      words[1][j] = j & distance ? j + kTile : j + distance;
-    }
-    const __m512i low = _mm512_load_si512(words[0]), high = _mm512_load_si512(words[1]);
+  for (int stage = 0; stage < 4; ++stage) {
+    const int distance = 8 >> stage;
+    const __m512i low = _mm512_load_si512(kExchanges.words[stage][0]),
+                  high = _mm512_load_si512(kExchanges.words[stage][1]);
 #pragma GCC unroll 16
     for (int i = 0; i < kTile; ++i) {
       if (i & distance) continue;
