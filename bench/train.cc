@@ -254,7 +254,13 @@ void measure(Suite& suite) {
       "lenet f16 on h100, torch in f32",
       {{"precision.compute", "f16"}, {"precision.unit", "h100"}, {"amp.scaler", "dynamic"}}};
   compare_lenets(suite, folder, "f32", {{"lenet f32", {}}, h100});
-  compare_lenets(suite, folder, "bf16", {{"lenet bf16", {{"precision.compute", "bf16"}}}});
+  std::vector<LenetRow> bf16 = {{"lenet bf16", {{"precision.compute", "bf16"}}}};
+  if (has_amx_bf16())
+    bf16.push_back(
+        {"lenet bf16 on amx_bf16", {{"precision.compute", "bf16"}, {"precision.unit", "amx_bf16"}}});
+  else
+    suite.note("lenet in bf16 on amx_bf16: skipped, this processor lacks it");
+  compare_lenets(suite, folder, "bf16", bf16);
   compare_blocks(suite, Dtype::kF32, kFmaUnit);
   if (has_amx_bf16())
     compare_blocks(suite, Dtype::kBf16, "amx_bf16");

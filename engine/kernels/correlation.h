@@ -3,24 +3,22 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/kernels/image_out.h"
 #include "engine/kernels/planes.h"
 #include "engine/mma/unit.h"
 
 namespace faultline {
 
-// Element (sample, channel, row, col) of a result lies at the sum of its strides times them, from `first`.
-struct ImageOut {
-  Array array;
-  int64_t first, sample, channel, row, col;
-  const float* bias = nullptr;  // of each channel, added in f32 to the finished sum
-};
+// Positions of a tile of outputs, about.
+inline constexpr int64_t kCorrelationTilePositions = 1024;
 
 // out(sample, m, r, c) = sum over k of weight(m, k) * the plane element at tap[k] + r * width + c: a
 // convolution forward, or the part of dx whose positions have one residue of the stride.
-struct Correlation {
-  const Planes& planes;
+template <class T>
+struct CorrelationOf {
+  const PlanesOf<T>& planes;
   int64_t M, rows, cols;
-  const float* weights;  // element (m, k) at m * weight_row + weight_step[k]
+  const T* weights;  // element (m, k) at m * weight_row + weight_step[k]
   int64_t weight_row;
   std::vector<int64_t> weight_step;
   std::vector<int64_t> tap;  // offsets in a sample
@@ -28,9 +26,20 @@ struct Correlation {
 
   int64_t K() const { return tap.size(); }
 };
+using Correlation = CorrelationOf<float>;
+
+// Finishes rows [row, row + rows) of one channel's sums, `stride` apart.
+inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t row, int64_t rows,
+                       int64_t stride, float* values) {
+  store_rows(c.out, c.cols, sample, m, row, rows, stride, values);
+}
 
 // Computes the correlation on a unit, under the name `kernel` in threads_used().
 void correlate(const char* kernel, const Correlation& correlation, const Unit& unit, Dtype input,
                const Arithmetic& arithmetic);
+
+// The same on a unit that packs bf16 itself.
+void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation, const UnitTiles& tiles,
+                        const Arithmetic& arithmetic);
 
 }  // namespace faultline

@@ -1,6 +1,7 @@
 #include "engine/kernels/planes.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
@@ -11,6 +12,9 @@ namespace faultline {
 
 namespace {
 
+template <class T>
+constexpr Dtype kStored = std::is_same_v<T, float> ? Dtype::kF32 : Dtype::kBf16;
+
 // Vectors may read past the last output: up to those of the widest register block.
 int64_t storage_size(const PlaneLayout& layout) {
   constexpr int64_t kWide = 1 << 10;
@@ -19,25 +23,29 @@ int64_t storage_size(const PlaneLayout& layout) {
 
 }  // namespace
 
-Planes::Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic)
-    : layout_(layout), data_(storage_size(layout)) {
+template <class T>
+PlanesOf<T>::PlanesOf(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic)
+    : layout_(layout), data_((storage_size(layout) * sizeof(T) + sizeof(float) - 1) / sizeof(float)) {
   const int64_t planes = layout.N * layout.C, plane = layout.sample() / layout.C;
-  std::fill(data_.data() + planes * plane, data_.data() + storage_size(layout), 0.0f);
+  T* const out = reinterpret_cast<T*>(data_.data());
+  std::fill(out + planes * plane, out + storage_size(layout), T{});
   const int64_t source_bytes = layout.H * layout.W * size_bytes(source.dtype);
   const int64_t grain = thread_grain(planes, kMoveWork * planes * plane);
   parallel_for("conv2d.planes", planes, grain, [&](int64_t begin, int64_t end) {
-    const Scratch image(layout.H * layout.W);
+    const Scratch line(layout.H * layout.W);
+    T* const image = reinterpret_cast<T*>(line.data());
     for (int64_t i = begin; i < end; ++i) {
-      copy_plane(static_cast<const char*>(source.data) + i * source_bytes, source.dtype, arithmetic,
-                 image.data(), data_.data() + i * plane);
+      copy_plane(static_cast<const char*>(source.data) + i * source_bytes, source.dtype, arithmetic, image,
+                 out + i * plane);
     }
   });
 }
 
-void Planes::copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* image,
-                        float* out) const {
+template <class T>
+void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, T* image,
+                             T* out) const {
   const PlaneLayout& l = layout_;
-  std::fill_n(out, l.sample() / l.C, 0.0f);
+  std::fill_n(out, l.sample() / l.C, T{});
   const int64_t h_begin = std::max<int64_t>(l.origin_h, 0), w_begin = std::max<int64_t>(l.origin_w, 0);
   const int64_t h_end = std::min(l.H, l.origin_h + l.height * l.stride_h);
   const int64_t w_end = std::min(l.W, l.origin_w + l.width * l.stride_w);
@@ -46,13 +54,19 @@ void Planes::copy_plane(const char* source, Dtype dtype, const Arithmetic& arith
   const int64_t u = h_begin - l.origin_h, v = w_begin - l.origin_w;
   const ConstRows from{source + (h_begin * l.W + w_begin) * size_bytes(dtype), dtype, l.W};
   if (l.stride_h == 1 && l.stride_w == 1) {
-    convert_rows(from, {out + l.offset(0, u, v), Dtype::kF32, l.width}, rows, n);
+    convert_rows(from, {out + l.offset(0, u, v), kStored<T>, l.width}, rows, n);
   } else {
-    convert_rows(from, {image, Dtype::kF32, n}, rows, n);
+    convert_rows(from, {image, kStored<T>, n}, rows, n);
     for (int64_t i = 0; i < rows * n; ++i) out[l.offset(0, u + i / n, v + i % n)] = image[i];
   }
-  if (arithmetic.tf32 && dtype == Dtype::kF32) round_to_tf32(out, l.sample() / l.C, arithmetic.tf32_rounding);
+  if constexpr (std::is_same_v<T, float>) {
+    if (arithmetic.tf32 && dtype == Dtype::kF32)
+      round_to_tf32(out, l.sample() / l.C, arithmetic.tf32_rounding);
+  }
 }
+
+template class PlanesOf<float>;
+template class PlanesOf<Bf16>;
 
 PlaneLayout image_layout(const Conv2dShape& s) {
   const int64_t height = (s.OH() - 1) + (s.KH - 1) / s.stride_h + 1;

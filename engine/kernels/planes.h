@@ -25,23 +25,24 @@ struct PlaneLayout {
   }
 };
 
-// Images widened to f32 with their padding as +0. In this form the values that a tap of a convolution reads,
+// Images with their padding as +0, widened to f32 or, of bf16, as they are. In this form the values that a tap of a convolution reads,
 // for outputs side by side, lie side by side whatever the stride: a register block reads them where they are.
 // A row of outputs is followed by width - OW that belong to none.
-class Planes {
+template <class T>
+class PlanesOf {
  public:
-  Planes(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic);
+  PlanesOf(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic);
 
   const PlaneLayout& layout() const { return layout_; }
-  const float* data() const { return data_.data(); }
+  const T* data() const { return reinterpret_cast<const T*>(data_.data()); }
 
  private:
-  void copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, float* row,
-                  float* out) const;
+  void copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, T* row, T* out) const;
 
   PlaneLayout layout_;
   Scratch data_;
 };
+using Planes = PlanesOf<float>;
 
 // The image of a convolution as forward and dw read it.
 PlaneLayout image_layout(const Conv2dShape& shape);

@@ -12,6 +12,7 @@
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
+#include "engine/kernels/tile_product.h"
 #include "engine/kernels/unit_sum.h"
 
 namespace faultline {
@@ -62,6 +63,10 @@ void product(const char* op_name, const ProductArgs& args) {
   const Unit& unit = check_unit(args.arithmetic, unit_input(args.arithmetic, args.a.dtype), op_name);
   if (args.M == 0 || args.N == 0) return;
   const KPlan plan = plan_k(args.K, args.k_per_leaf, args.gradient_sum, args.arithmetic);
+  if (unit.tiles.multiply) {
+    return tile_product(args, unit.tiles, plan,
+                        [&](auto... rows_columns_sums) { finish_tile(args, rows_columns_sums...); });
+  }
   std::vector<float> a_storage, b_storage;
   const F32Matrix a = widen_operand(args.a, args.M, args.K, args.arithmetic, a_storage);
   const F32Matrix b = widen_operand(args.b, args.K, args.N, args.arithmetic, b_storage);

@@ -10,7 +10,7 @@
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
-#include "engine/kernels/unit_sum.h"
+#include "engine/kernels/unit_weight_gradient.h"
 
 namespace faultline {
 namespace {
@@ -18,16 +18,6 @@ namespace {
 constexpr int64_t kSamplesPerLeaf = 8;
 // Groups of columns that lie so many steps of k further apart than they are deep do not share sets of the caches.
 constexpr int64_t kApart = 3;
-
-// Where the taps (row) and the positions of a sample (column) read the image: at the sum of both offsets.
-struct ImageOffsets {
-  explicit ImageOffsets(const WeightGradient& g) : tap(image_taps(g.shape, g.image.layout())) {
-    for (int64_t h = 0; h < g.shape.OH(); ++h) {
-      for (int64_t w = 0; w < g.shape.OW(); ++w) position.push_back(h * g.image.layout().width + w);
-    }
-  }
-  std::vector<int64_t> tap, position;
-};
 
 // On register blocks of chains, as dw = dy [OC, positions] * image [positions, taps]. Both are packed range by
 // range of k: dy in panels of channels, the image in groups of taps, which the kernel's rows make pieces of. A
@@ -159,76 +149,6 @@ class ChainGradient {
   int64_t groups_, tiles_, tile_groups_;
 };
 
-// On any unit, as dy [OC, positions] * image [positions, taps], both written out. A tile is some taps, with all
-// channels.
-class DenseGradient {
- public:
-  explicit DenseGradient(const WeightGradient& g)
-      : g_(g),
-        offsets_(g),
-        positions_(offsets_.position.size()),
-        taps_(offsets_.tap.size()),
-        K_(g.shape.N * positions_),
-        left_(g.shape.OC * K_) {
-    const int64_t lines = g.shape.N * g.shape.OC;
-    parallel_for("conv2d_dw.pack", lines, thread_grain(lines, kMoveWork * lines * positions_),
-                 [&](int64_t first, int64_t last) {
-                   for (int64_t i = first; i < last; ++i) {
-                     const F32Matrix line{g.dy.data + i * g.dy.row_stride, 0, g.dy.col_stride};
-                     float* out = left_.data() + i % g.shape.OC * K_ + i / g.shape.OC * positions_;
-                     copy_dense(line, 1, positions_, out);
-                   }
-                 });
-  }
-
-  void run(const Unit& unit, Dtype input, const KPlan& plan, const KFormats& formats) const {
-    const int64_t OC = g_.shape.OC, tile = unit.dot ? register_block(taps_).columns : taps_;
-    run_unit_sum({"conv2d_dw", unit, plan, formats, input, K_, left_.data(), cut_into(OC, OC),
-                  cut_into(taps_, tile),
-                  [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); },
-                  [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }});
-  }
-
- private:
-  // What the taps n read at the positions k, position by position.
-  void right(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
-    const Scratch reads(n.size() * kReadStride);
-    for (int64_t begin = k.begin; begin < k.end; begin += kReads) {
-      const int64_t end = std::min(begin + kReads, k.end);
-      for (int64_t tap = n.begin; tap < n.end; ++tap) {
-        read(tap, begin, end, reads.data() + (tap - n.begin) * kReadStride);
-      }
-      float* block = out + (begin - k.begin) * n.size();
-      copy_dense({reads.data(), 1, kReadStride}, end - begin, n.size(), block);
-    }
-  }
-
-  // One tap at the positions [begin, end): rows of outputs lie side by side.
-  void read(int64_t tap, int64_t begin, int64_t end, float* out) const {
-    const int64_t OW = g_.shape.OW();
-    for (int64_t i = begin, count; i < end; i += count) {
-      const int64_t position = i % positions_;
-      count = std::min(OW - position % OW, end - i);
-      const float* sample = g_.image.data() + i / positions_ * g_.image.layout().sample();
-      out = std::copy_n(sample + offsets_.tap[tap] + offsets_.position[position], count, out);
-    }
-  }
-
-  void finish(const UnitSum::Interval& n, const float* sums) const {
-    const Dtype dtype = g_.dw.dtype;
-    char* out = static_cast<char*>(g_.dw.data) + n.begin * size_bytes(dtype);
-    convert_rows({sums, Dtype::kF32, n.size()}, {out, dtype, taps_}, g_.shape.OC, n.size());
-  }
-
-  // Positions read before they are transposed: they stay in the L1 cache, and lines do not share its sets.
-  static constexpr int64_t kReads = 256, kReadStride = kReads + 16;
-
-  const WeightGradient& g_;
-  ImageOffsets offsets_;
-  int64_t positions_, taps_, K_;
-  Scratch left_;
-};
-
 }  // namespace
 
 void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, const Arithmetic& arithmetic) {
@@ -238,7 +158,7 @@ void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, con
   if (arithmetic.unit == kFmaUnit)
     ChainGradient(g).run(plan, formats);
   else
-    DenseGradient(g).run(unit, input, plan, formats);
+    weight_gradient_on_unit(g, unit, input, plan, formats);
 }
 
 }  // namespace faultline

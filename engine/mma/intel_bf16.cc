@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/base/cpu.h"
+#include "engine/mma/unit_tiles.h"
 
 namespace faultline {
 namespace {
@@ -32,7 +33,7 @@ using Dot = float (*)(const float* a, const float* b, int64_t k, float c);
 using Product = void (*)(const UnitProduct&);
 
 Unit row(const std::string& instruction, const std::string& order, Dot dot, bool here, Product hardware,
-         Product model) {
+         Product model, const UnitTiles& tiles = {}) {
   Unit unit{"Intel " + instruction +
                 (here ? ": the instruction runs here" : ": its model runs here, the processor lacks it"),
             {{Dtype::kBf16, Dtype::kF32}},
@@ -41,12 +42,17 @@ Unit row(const std::string& instruction, const std::string& order, Dot dot, bool
   unit.dot = [dot](UnitFormat, const float* a, const float* b, int64_t k, float c) {
     return dot(a, b, k, c);
   };
+  unit.tiles = tiles;
   return unit;
 }
 
 #if defined(__x86_64__)
+UnitTiles amx_tiles() {
+  return has_amx_bf16() ? UnitTiles{amx_bf16_pack, amx_bf16_multiply} : tiles_of_product(amx_bf16_model);
+}
 constexpr Product kAmxHardware = amx_bf16_hardware, kAvx512Hardware = avx512_bf16_hardware;
 #else
+UnitTiles amx_tiles() { return tiles_of_product(amx_bf16_model); }
 constexpr Product kAmxHardware = nullptr, kAvx512Hardware = nullptr;
 #endif
 
@@ -54,7 +60,7 @@ const Registered<Unit> kAmx{
     "amx_bf16",
     row("TDPBF16PS",
         "fma chains over the even and the odd k of each 32, then c + (even + odd); subnormals flushed",
-        amx_bf16_dot, has_amx_bf16(), kAmxHardware, amx_bf16_model)};
+        amx_bf16_dot, has_amx_bf16(), kAmxHardware, amx_bf16_model, amx_tiles())};
 const Registered<Unit> kAvx512{
     "avx512_bf16",
     row("VDPBF16PS", "an fma chain over pairs of k, of each the odd one first; subnormals flushed",

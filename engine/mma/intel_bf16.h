@@ -25,6 +25,8 @@ void avx512_bf16_model(const UnitProduct& product);
 
 // The instructions. They may be called where has_amx_bf16() or has_avx512_bf16() (engine/base/cpu.h).
 void amx_bf16_hardware(const UnitProduct& product);
+void amx_bf16_pack(const UnitOperand& operand, UnitSide side, int64_t size, int64_t K, Bf16* packed);
+void amx_bf16_multiply(const UnitTileProduct& product);
 void avx512_bf16_hardware(const UnitProduct& product);
 
 }  // namespace faultline

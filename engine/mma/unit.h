@@ -34,6 +34,38 @@ struct UnitWindows {
   Dtype accumulate;
 };
 
+// An operand of bf16 as it lies: element (i, k) is at data[row[i] + step[k]]. Or packed for all of k, as
+// UnitTiles::pack does it: then the others are not read.
+struct UnitOperand {
+  const Bf16* data;
+  const int64_t* row;
+  const int64_t* step;
+  const Bf16* packed = nullptr;
+};
+enum class UnitSide : uint8_t { kLeft, kRight };
+
+// One call of a unit that packs its operands itself: c [M, N] = left [M, K] times right [N, K], transposed, from +0,
+// K >= 1. Rows of c are `ld` apart; blocks of it are written as a whole, so that it has room for multiples of
+// kUnitBlock. At least one operand is packed; the other is packed on the way if it is not.
+struct UnitTileProduct {
+  int64_t M, N, K;
+  UnitOperand left, right;
+  float* c;
+  int64_t ld;
+};
+
+// Rows of an operand that are packed together, and the multiple of k to which a packed row is completed.
+inline constexpr int64_t kUnitBlock = 32;
+inline int64_t round_to_unit_block(int64_t n) { return (n + kUnitBlock - 1) / kUnitBlock * kUnitBlock; }
+
+// The products of a unit, whose one input is bf16, on operands that it packs from where they lie. They run on the calling thread.
+struct UnitTiles {
+  // Packs rows [0, size), whole blocks of them from `packed` on, kUnitBlock * round_to_unit_block(K) values each.
+  // `packed` is aligned to 64 bytes.
+  std::function<void(const UnitOperand&, UnitSide, int64_t size, int64_t K, Bf16* packed)> pack;
+  std::function<void(const UnitTileProduct&)> multiply;  // empty: the unit has no such products
+};
+
 // What a unit multiplies, and the format of its sums.
 struct UnitFormat {
   Dtype input, accumulate;
@@ -54,6 +86,7 @@ struct Unit {
   UnitDot dot = {};                  // the plain model; empty where nobody can say what the unit does
   std::vector<StepRule> rules = {};  // of each format, if the unit is a chain of fused steps
   std::function<void(const UnitWindows&)> windows = {};  // empty: write b out
+  UnitTiles tiles = {};
 };
 
 // The product by the plain model, element by element.

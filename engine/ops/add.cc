@@ -69,6 +69,7 @@ const RegisteredOp kAdd{"add", binary_op<Add>({
                                          HWY_DYNAMIC_DISPATCH(add_rhs_gradient)
                                          (call);
                                        },
+                                   .passes_gradient = true,
                                })};
 
 }  // namespace

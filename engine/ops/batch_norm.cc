@@ -4,6 +4,7 @@
 
 #include "engine/autograd/execution.h"
 #include "engine/base/error.h"
+#include "engine/kernels/batch_norm.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/normalization.h"
 #include "engine/ops/reduction.h"
@@ -112,6 +113,62 @@ Tensors backward(const OpGradCall& grad, const NormSteps& steps) {
   return grads;
 }
 
+// Channels this long are normalised one by one, in few passes over memory.
+constexpr int64_t kLongChannel = 64;
+
+BatchNormShape channels_of(const Tensor& x) {
+  const int64_t channels = x.dim(0) * x.dim(1);
+  return {x.dim(0), x.dim(1), channels == 0 ? 0 : x.size() / channels, x.dtype()};
+}
+
+bool by_channels(const OpCall& call) {
+  const Tensor& x = call.inputs[kX];
+  return training(call) && channels_of(x).positions >= kLongChannel;
+}
+
+Tensors forward_by_channels(const OpCall& call) {
+  const Tensor x = call.inputs[kX].contiguous(), gamma = call.inputs[kGamma].contiguous(),
+               beta = call.inputs[kBeta].contiguous();
+  const Shape channels = {x.dim(1)};
+  Tensor y = Tensor::empty(x.shape(), x.dtype()), mean = Tensor::empty(channels, Dtype::kF32),
+         squares = Tensor::empty(channels, Dtype::kF32), r = Tensor::empty(channels, Dtype::kF32);
+  batch_norm_forward(
+      channels_of(x),
+      {x.raw(), gamma.data<float>(), beta.data<float>(), static_cast<float>(call.attributes.real("eps")),
+       y.mutable_raw(), mean.mutable_data<float>(), squares.mutable_data<float>(), r.mutable_data<float>()});
+  const int64_t n = reduced_count(x.shape(), reduced(x));
+  const double momentum = call.attributes.real("momentum");
+  return {y, moved(call.inputs[kRunningMean], mean, momentum),
+          moved(call.inputs[kRunningVar], divided(squares, n - 1), momentum), mean, r};
+}
+
+Tensors backward_by_channels(const OpGradCall& grad) {
+  const Tensor x = grad.call.inputs[kX].contiguous(), dy = grad.grad_output.contiguous(),
+               gamma = grad.call.inputs[kGamma].contiguous();
+  const Tensor &mean = grad.outputs[kMean], &r = grad.outputs[kReciprocal];
+  Tensor s1 = Tensor::empty(gamma.shape(), Dtype::kF32), s2 = Tensor::empty(gamma.shape(), Dtype::kF32), dx;
+  if (grad.wanted[kX]) dx = Tensor::empty(x.shape(), x.dtype());
+  batch_norm_backward(channels_of(x), {x.raw(), dy.raw(), gamma.data<float>(), mean.data<float>(),
+                                       r.data<float>(), s1.mutable_data<float>(), s2.mutable_data<float>(),
+                                       grad.wanted[kX] ? dx.mutable_raw() : nullptr});
+  Tensors grads(grad.call.inputs.size());
+  grads[kX] = dx;
+  if (grad.wanted[kRunningMean]) grads[kRunningMean] = running_mean_gradient(grad, s1);
+  if (grad.wanted[kRunningVar]) grads[kRunningVar] = running_var_gradient(grad, s2);
+  if (grad.wanted[kGamma]) grads[kGamma] = s2;
+  if (grad.wanted[kBeta]) grads[kBeta] = s1;
+  return grads;
+}
+
+Tensors forward_on_kernels(const OpCall& call) {
+  return by_channels(call) ? forward_by_channels(call) : forward(call, kNormKernels);
+}
+
+Tensors backward_on_kernels(const OpGradCall& grad) {
+  const bool ordered = grad.call.arithmetic.order == Order::kOrdered;
+  return ordered && by_channels(grad.call) ? backward_by_channels(grad) : backward(grad, kNormKernels);
+}
+
 Tensor error_bound(const OpCall& call) {
   const Tensor& x = call.inputs[kX];
   const int64_t C = x.dim(1), positions = x.dim(0) * C == 0 ? 0 : x.size() / x.dim(0) / C;
@@ -158,8 +215,8 @@ const RegisteredOp kBatchNorm{
         .numeric_class = NumericClass::kAsIs,
         .input_names = {"x", "gamma", "beta", "running_mean", "running_var"},
         .check = check,
-        .forward = [](const OpCall& call) { return forward(call, kNormKernels); },
-        .backward = [](const OpGradCall& grad) { return backward(grad, kNormKernels); },
+        .forward = forward_on_kernels,
+        .backward = backward_on_kernels,
         .forward_reference = [](const OpCall& call) { return forward(call, kNormReference); },
         .backward_reference = [](const OpGradCall& grad) { return backward(grad, kNormReference); },
         .error_bound = error_bound,

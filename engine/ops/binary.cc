@@ -43,6 +43,10 @@ Tensors backward(const BinaryOp& op, const OpGradCall& grad) {
   for (size_t k = 0; k < 2; ++k) {
     const Tensor& input = grad.call.inputs[k];
     if (!grad.wanted[k]) continue;
+    if (op.passes_gradient && input.shape() == dy.shape() && input.dtype() == dy.dtype()) {
+      grads[k] = dy;
+      continue;
+    }
     const Dtype terms = input.shape() == dy.shape() ? input.dtype() : Dtype::kF32;
     const Tensor each = run_elementwise(kernels[k], op.name, dy.shape(), terms,
                                         {dy, grad.call.inputs[0], grad.call.inputs[1]});

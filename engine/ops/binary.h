@@ -12,7 +12,8 @@ struct BinaryOp {
   ElementwiseKernel forward;       // y from a, b
   ElementwiseKernel lhs_gradient;  // the terms of da from dy, a, b
   ElementwiseKernel rhs_gradient;
-  bool positive_rhs = false;  // samples keep the divisor away from zero
+  bool passes_gradient = false;  // da and db are dy
+  bool positive_rhs = false;     // samples keep the divisor away from zero
 };
 
 OpDef binary_op_without_reference(const BinaryOp& op);

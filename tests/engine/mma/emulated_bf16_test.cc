@@ -7,6 +7,7 @@
 #include "engine/mma/amx_bf16.cc"
 #include "engine/mma/avx512_bf16.cc"
 #include "tests/engine/mma/bf16_operands.h"
+#include "tests/engine/mma/tile_layouts.h"
 
 namespace faultline {
 namespace {
@@ -36,6 +37,11 @@ TEST_CASE(
     "amx_bf16: packing, tiles and tails of the hardware path give the model's bits on emulated "
     "instructions") {
   compare(emulated_amx_bf16, amx_bf16_model);
+  CHECK(emulated::refused == 0);
+}
+
+TEST_CASE("amx_bf16: operands in any layout, packed before or on the way, on emulated instructions") {
+  compare_tiles({emulated_amx_bf16_pack, emulated_amx_bf16_multiply}, amx_bf16_dot);
   CHECK(emulated::refused == 0);
 }
 

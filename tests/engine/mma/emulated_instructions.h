@@ -40,6 +40,21 @@ inline Words load_where(uint32_t mask, const void* at) {
   return v;
 }
 
+inline Words load_halves_where(uint32_t mask, const void* at) {
+  Words v{};
+  for (int i = 0; i < 32; ++i) {
+    if (mask >> i & 1)
+      std::memcpy(reinterpret_cast<char*>(v.data()) + 2 * i, static_cast<const char*>(at) + 2 * i, 2);
+  }
+  return v;
+}
+
+inline Words choose_words(const Words& x, const Words& index, const Words& y) {
+  Words v;
+  for (int i = 0; i < 16; ++i) v[i] = index[i] & 16 ? y[index[i] & 15] : x[index[i] & 15];
+  return v;
+}
+
 inline Words all(uint32_t word) {
   Words v;
   v.fill(word);
@@ -126,6 +141,8 @@ inline void dot_tiles(Tile& c, const Tile& a, const Tile& b) {
 #define FAULTLINE_AMX
 #define FAULTLINE_AVX512_BF16
 #define amx_bf16_hardware emulated_amx_bf16
+#define amx_bf16_pack emulated_amx_bf16_pack
+#define amx_bf16_multiply emulated_amx_bf16_multiply
 #define avx512_bf16_hardware emulated_avx512_bf16
 #define __m512i ::faultline::emulated::Words
 #define __m512bh ::faultline::emulated::Words
@@ -137,6 +154,8 @@ inline void dot_tiles(Tile& c, const Tile& a, const Tile& b) {
 #define _mm512_set1_epi32 ::faultline::emulated::all
 #define _mm512_setzero_si512 ::faultline::emulated::Words
 #define _mm512_setzero_ps ::faultline::emulated::Floats
+#define _mm512_maskz_loadu_epi16 ::faultline::emulated::load_halves_where
+#define _mm512_permutex2var_epi32 ::faultline::emulated::choose_words
 #define _mm512_permutex2var_epi16 ::faultline::emulated::choose_halves
 #define _mm512_dpbf16_ps ::faultline::emulated::dot_pairs
 #define _mm512_and_si512(x, y) ::faultline::emulated::each(x, y, [](uint32_t a, uint32_t b) { return a & b; })

@@ -10,7 +10,9 @@
 
 #include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
+#include "engine/mma/unit_tiles.h"
 #include "tests/engine/mma/bf16_operands.h"
+#include "tests/engine/mma/tile_layouts.h"
 #include "tests/support/skip.h"
 #if defined(__x86_64__)
 #include "tests/engine/mma/flushing.h"
@@ -195,6 +197,11 @@ void compare_with_hardware(const Instruction& instruction) {
 TEST_CASE("amx_bf16: the model is the instruction in every bit") { compare_with_hardware(kInstructions[0]); }
 TEST_CASE("avx512_bf16: the model is the instruction in every bit") {
   compare_with_hardware(kInstructions[1]);
+}
+
+TEST_CASE("amx_bf16: operands in any layout, packed before or on the way") {
+  compare_tiles(tiles_of_product(amx_bf16_model), amx_bf16_dot);
+  compare_tiles(Registry<Unit>::instance().find("amx_bf16").tiles, amx_bf16_dot);
 }
 
 TEST_CASE("intel bf16: the table says whether the instruction or its model runs here") {

@@ -1,0 +1,87 @@
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "engine/kernels/chain_block.h"
+#include "engine/kernels/correlation.h"
+#include "engine/kernels/packed_operand.h"
+#include "engine/kernels/planned_sum.h"
+
+namespace faultline {
+namespace {
+
+constexpr int64_t kTileElements = 1 << 15;
+
+// A tile is some rows of positions of one sample, with all channels. The unit reads the planes as they lie, with the
+// positions behind each row that belong to no output.
+class TileCorrelation {
+ public:
+  TileCorrelation(const char* kernel, const CorrelationOf<Bf16>& c, const UnitTiles& tiles, const KPlan& plan)
+      : c_(c),
+        tiles_(tiles),
+        width_(c.planes.layout().width),
+        row_tile_(std::clamp<int64_t>(most_positions() / width_, 1, c.rows)),
+        row_tiles_(ceil_div(c.rows, row_tile_)),
+        stride_(round_to_unit_block(row_tile_ * width_)),
+        position_(stride_),
+        weights_(kernel, tiles, UnitSide::kLeft, {c.weights, weight_rows().data(), c.weight_step.data()}, c.M,
+                 c.K(), plan) {
+    std::iota(position_.begin(), position_.end(), 0);
+  }
+
+  void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
+    TiledSum sum{kernel, &plan, formats};
+    sum.tiles = c_.planes.layout().N * row_tiles_;
+    sum.tile_elements = round_to_unit_block(c_.M) * stride_;
+    sum.work = c_.planes.layout().N * c_.M * c_.rows * width_ * c_.K() / kTileSpeed;
+    sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) { chain(tile, range, out); };
+    sum.finish = [&](int64_t tile, float* sums) {
+      for (int64_t m = 0; m < c_.M; ++m) {
+        store_rows(c_.out, c_.cols, tile / row_tiles_, m, row(tile), rows(tile), width_, sums + m * stride_);
+      }
+    };
+    run_tiled_sum(sum);
+  }
+
+ private:
+  int64_t most_positions() const {
+    return std::min(kCorrelationTilePositions, kTileElements / round_to_unit_block(c_.M));
+  }
+  std::vector<int64_t> weight_rows() const {
+    std::vector<int64_t> rows(c_.M);
+    for (int64_t m = 0; m < c_.M; ++m) rows[m] = m * c_.weight_row;
+    return rows;
+  }
+  int64_t row(int64_t tile) const { return tile % row_tiles_ * row_tile_; }
+  int64_t rows(int64_t tile) const { return std::min(row_tile_, c_.rows - row(tile)); }
+
+  void chain(int64_t tile, const KPlan::Range& range, float* out) const {
+    const Bf16* const image =
+        c_.planes.data() + tile / row_tiles_ * c_.planes.layout().sample() + row(tile) * width_;
+    const int64_t positions = (rows(tile) - 1) * width_ + c_.cols;
+    tiles_.multiply({c_.M,
+                     positions,
+                     range.end - range.begin,
+                     weights_.rows(0, range),
+                     {image, position_.data(), c_.tap.data() + range.begin},
+                     out,
+                     stride_});
+  }
+
+  const CorrelationOf<Bf16>& c_;
+  const UnitTiles& tiles_;
+  int64_t width_, row_tile_, row_tiles_;
+  int64_t stride_;  // of a channel in a tile
+  std::vector<int64_t> position_;
+  PackedOperand weights_;
+};
+
+}  // namespace
+
+void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& c, const UnitTiles& tiles,
+                        const Arithmetic& arithmetic) {
+  const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
+  TileCorrelation(kernel, c, tiles, plan).run(kernel, plan, k_formats(arithmetic, c.out.array.dtype));
+}
+
+}  // namespace faultline
