@@ -1,31 +1,45 @@
 // What a ledger costs: a training step of lenet at batch 64 with digests of the state, and of every op, beside one
-// without; each with the ledger's row written. Run: bazel run //bench:ledger
+// without; and forward and backward of a basic block with digests of every op; each with the ledger's row written.
+// Run: bazel run //bench:ledger
 #include "harness/ledger.h"
 
 #include <filesystem>
 
+#include "bench/basic_block.h"
 #include "bench/suite.h"
+#include "engine/base/parallel.h"
 
 namespace faultline::bench {
 namespace {
 
 using harness::Json;
 
-constexpr int kPairs = 1000;
+constexpr int kPairs = 1000, kBlockPairs = 40;
+
+// A ledger that goes when it is done with.
+struct FreshLedger {
+  explicit FreshLedger(const std::string& name) : path(fresh_path(name)), writer(path, Json::object()) {}
+  ~FreshLedger() { std::filesystem::remove(path); }
+
+  static std::string fresh_path(const std::string& name) {
+    const auto path = std::filesystem::temp_directory_path() / ("faultline-bench-" + name + ".sqlite");
+    std::filesystem::remove(path);
+    return path.string();
+  }
+
+  std::string path;
+  harness::LedgerWriter writer;
+};
 
 // Steps of a recipe, written into a ledger where there is something to write.
 class Run {
  public:
   Run(const std::string& detail, int threads)
-      : path_(fresh_path(detail)),
-        trainer_(recipe(detail, threads)),
-        ledger_(path_, Json::object()),
-        writes_(detail != "off") {}
-  ~Run() { std::filesystem::remove(path_); }
+      : trainer_(recipe(detail, threads)), ledger_(detail), writes_(detail != "off") {}
 
   void step() {
     const harness::StepRecord record = trainer_.step();
-    if (writes_) ledger_.add(record);
+    if (writes_) ledger_.writer.add(record);
   }
 
   static harness::Recipe recipe(const std::string& detail, int threads) {
@@ -40,17 +54,42 @@ class Run {
   }
 
  private:
-  static std::string fresh_path(const std::string& detail) {
-    const auto path = std::filesystem::temp_directory_path() / ("faultline-bench-" + detail + ".sqlite");
-    std::filesystem::remove(path);
-    return path.string();
-  }
-
-  std::string path_;
   harness::Trainer trainer_;
-  harness::LedgerWriter ledger_;
+  FreshLedger ledger_;
   bool writes_;
 };
+
+// The block's step with every op in the ledger.
+class BlockRun {
+ public:
+  explicit BlockRun(BasicBlock& block) : block_(block), ledger_("block") {}
+
+  void step() {
+    harness::StepRecord record;
+    harness::DigestObserver observer(record.entries);
+    block_.step(&observer);
+    record.step = next_++;
+    record.digest = harness::step_digest(record);
+    record.root = root_ = harness::chain_root(root_, record.digest);
+    ledger_.writer.add(record);
+  }
+
+ private:
+  BasicBlock& block_;
+  FreshLedger ledger_;
+  int64_t next_ = 0;
+  Digest root_;
+};
+
+void measure_blocks(Suite& suite, int threads) {
+  const std::string name = "digests ops of a basic block";
+  if (!suite.wants(name, threads)) return;
+  set_threads(threads);
+  BasicBlock block{amp::Policy()};
+  BlockRun with(block);
+  suite.compare_pairs(
+      name, threads, [&] { block.step(); }, [&] { with.step(); }, kBlockPairs);
+}
 
 void measure(Suite& suite) {
   for (const int threads : {1, 2}) {
@@ -62,6 +101,7 @@ void measure(Suite& suite) {
       suite.compare_pairs(
           name, threads, [&] { off.step(); }, [&] { with.step(); }, kPairs);
     }
+    measure_blocks(suite, threads);
   }
 }
 
@@ -71,5 +111,7 @@ void measure(Suite& suite) {
 int main(int argc, char** argv) {
   using namespace faultline::bench;
   return run_program(
-      argc, argv, {"ledger", "what digests and the ledger cost a training step of lenet", "", ""}, measure);
+      argc, argv,
+      {"ledger", "what digests and the ledger cost a training step of lenet and a basic block", "", ""},
+      measure);
 }

@@ -7,17 +7,13 @@
 #include <optional>
 
 #include "amp/policy.h"
+#include "bench/basic_block.h"
 #include "bench/peers/torch.h"
 #include "bench/suite.h"
-#include "engine/autograd/execution.h"
 #include "engine/base/cpu.h"
 #include "engine/base/error.h"
 #include "engine/base/parallel.h"
-#include "engine/ops/add.h"
-#include "engine/ops/conv2d.h"
-#include "engine/ops/relu.h"
 #include "harness/trainer.h"
-#include "models/layers/batch_norm.h"
 
 namespace faultline::bench {
 namespace {
@@ -131,50 +127,10 @@ void compare_lenets(Suite& suite, const std::string& folder, const std::string& 
   }
 }
 
-// conv3x3 - bn - relu - conv3x3 - bn - add - relu, forward and backward.
-// Source: He, Zhang, Ren and Sun 2016, figure 2.
-class BasicBlock {
- public:
-  static constexpr int64_t kChannels = 64, kSize = 32, kSamples = 32;
-
-  explicit BasicBlock(const amp::Policy& policy) : autocast_(policy) {
-    const Shape image = {kSamples, kChannels, kSize, kSize}, kernel = {kChannels, kChannels, 3, 3};
-    models::Parameters drawn(2);
-    x_ = drawn.normal("x", image).value();
-    dy_ = drawn.normal("dy", image).value();
-    const double bound = 1 / std::sqrt(9.0 * kChannels);
-    conv1_ = parameters_.uniform("conv1.weight", kernel, bound);
-    conv2_ = parameters_.uniform("conv2.weight", kernel, bound);
-  }
-
-  void write(TorchInputs& inputs) const {
-    for (const Variable& parameter : parameters_.trained()) inputs.add(parameter.name(), parameter.value());
-    inputs.add("x", x_);
-    inputs.add("dy", dy_);
-    inputs.set("channels", kChannels);
-  }
-
-  // Returns the output and the gradients of x and of both weights.
-  std::vector<Tensor> step() {
-    autocast_.begin_step();
-    execution() = {&autocast_, nullptr, "", 0, 1, true};
-    begin_step(0);
-    const Variable x(x_, true, "x");
-    const std::vector<int64_t> one = {1, 1};
-    const Variable h = relu(bn1_(conv2d(x, conv1_, {}, one, one)));
-    const Variable y = relu(add(bn2_(conv2d(h, conv2_, {}, one, one)), x));
-    y.backward(dy_.to(y.value().dtype()));
-    execution() = {};
-    return {y.value(), x.grad(), conv1_.grad(), conv2_.grad()};
-  }
-
- private:
-  amp::Autocast autocast_;
-  models::Parameters parameters_{1};
-  Variable conv1_, conv2_;
-  models::BatchNorm bn1_{parameters_, "bn1", kChannels}, bn2_{parameters_, "bn2", kChannels};
-  Tensor x_, dy_;
-};
+void write_block(const BasicBlock& block, TorchInputs& inputs) {
+  for (const auto& [name, value] : block.inputs()) inputs.add(name, value);
+  inputs.set("channels", BasicBlock::kChannels);
+}
 
 double norm(const Tensor& tensor) {
   double sum = 0;
@@ -206,7 +162,7 @@ void compare_blocks(Suite& suite, Dtype format, const std::string& unit) {
   policy.unit = unit;
   BasicBlock block(policy);
   TorchInputs inputs;
-  block.write(inputs);
+  write_block(block, inputs);
   std::optional<TorchPair> torch;
   for (const int threads : {1, 2}) {
     if (!suite.wants(name, threads)) continue;

@@ -13,10 +13,11 @@
 namespace faultline::harness {
 namespace {
 
+// A program that is killed loses the steps since the last commit, at most so many.
 constexpr int64_t kStepsPerCommit = 64;
 
 // Everything of a step is one row: `layout` names its entries (the same list step after step), `digests`
-// holds theirs.
+// holds theirs. SQLite does not wait for the disk: a machine that loses its power may lose the file.
 constexpr const char* kSchema = R"(
   PRAGMA journal_mode = DELETE;
   PRAGMA synchronous = OFF;
@@ -36,10 +37,6 @@ constexpr const char* kStepColumns =
     "digest, "
     "root, time_us";
 
-std::string blob_of(const Digest& digest) {
-  return {reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()};
-}
-
 Digest digest_from(std::string_view blob, const std::string& path) {
   Digest digest;
   if (blob.size() != digest.bytes.size())
@@ -50,7 +47,10 @@ Digest digest_from(std::string_view blob, const std::string& path) {
 
 std::string packed(const std::vector<Entry>& entries) {
   std::string bytes;
-  for (const Entry& entry : entries) bytes += blob_of(entry.digest);
+  bytes.reserve(entries.size() * sizeof(Digest));
+  for (const Entry& entry : entries) {
+    bytes.append(reinterpret_cast<const char*>(entry.digest.bytes.data()), entry.digest.bytes.size());
+  }
   return bytes;
 }
 
@@ -71,6 +71,13 @@ std::string names_of(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) names.push_back(entry.name);
   return names.dump();
 }
+
+// A step that waits to be written.
+struct Row {
+  StepRecord record;  // without its entries
+  int64_t layout;
+  std::string digests;
+};
 
 StepRecord read_step(const Statement& row, const std::string& path) {
   StepRecord record;
@@ -132,16 +139,42 @@ struct LedgerWriter::Parts {
     return last_layout = find.integer(0);
   }
 
+  void write(const Row& row) {
+    const StepRecord& r = row.record;
+    add_step.bind(r.step).bind(r.lr).bind(r.advances).bind(r.scale).bind(int64_t{r.overflow});
+    add_step.bind(r.first_nonfinite).bind(r.nonfinite_element).bind(int64_t{r.skipped}).bind(r.decision);
+    add_step.bind(double{r.loss}).bind(int64_t{std::bit_cast<uint32_t>(r.loss)}).bind(row.layout);
+    add_step.bind_blob(row.digests.data(), row.digests.size());
+    add_step.bind_blob(r.digest.bytes.data(), r.digest.bytes.size());
+    add_step.bind_blob(r.root.bytes.data(), r.root.bytes.size()).bind(r.time_us);
+    add_step.run();
+    for (const auto& [tensor, count] : r.underflow) {
+      add_underflow.bind(r.step)
+          .bind(tensor)
+          .bind(count.lost)
+          .bind(count.subnormal)
+          .bind(count.nonzero)
+          .run();
+    }
+  }
+
+  // Writes the steps that wait, together: SQLite between two steps would find its code and pages out of the caches.
+  void write_rows() {
+    for (const Row& row : rows) write(row);
+    rows.clear();
+  }
+
   void commit() {
+    write_rows();
     database.execute("COMMIT; BEGIN");
-    uncommitted = 0;
   }
 
   Database database;
   int schema;  // orders the schema before the statements
   Statement add_step, add_underflow, add_snapshot;
   std::vector<std::string> last_entries;
-  int64_t last_layout = 0, uncommitted = 0;
+  int64_t last_layout = 0;
+  std::vector<Row> rows;
 };
 
 LedgerWriter::LedgerWriter(const std::string& path, const Json& manifest)
@@ -153,31 +186,19 @@ LedgerWriter::LedgerWriter(const std::string& path, const Json& manifest)
 }
 
 LedgerWriter::~LedgerWriter() {
-  if (parts_) sqlite3_exec(parts_->database.handle(), "COMMIT", nullptr, nullptr, nullptr);
+  if (!parts_) return;
+  try {
+    parts_->write_rows();
+  } catch (const Error&) {
+    // What could be written is committed.
+  }
+  sqlite3_exec(parts_->database.handle(), "COMMIT", nullptr, nullptr, nullptr);
 }
 
 void LedgerWriter::add(const StepRecord& r) {
-  const int64_t layout = parts_->layout_of(r.entries);
-  const std::string digests = packed(r.entries);
-  parts_->add_step.bind(r.step).bind(r.lr).bind(r.advances).bind(r.scale).bind(int64_t{r.overflow});
-  parts_->add_step.bind(r.first_nonfinite)
-      .bind(r.nonfinite_element)
-      .bind(int64_t{r.skipped})
-      .bind(r.decision);
-  parts_->add_step.bind(double{r.loss}).bind(int64_t{std::bit_cast<uint32_t>(r.loss)}).bind(layout);
-  parts_->add_step.bind_blob(digests.data(), digests.size());
-  parts_->add_step.bind_blob(r.digest.bytes.data(), r.digest.bytes.size());
-  parts_->add_step.bind_blob(r.root.bytes.data(), r.root.bytes.size()).bind(r.time_us);
-  parts_->add_step.run();
-  for (const auto& [tensor, count] : r.underflow) {
-    parts_->add_underflow.bind(r.step)
-        .bind(tensor)
-        .bind(count.lost)
-        .bind(count.subnormal)
-        .bind(count.nonzero)
-        .run();
-  }
-  if (++parts_->uncommitted == kStepsPerCommit) parts_->commit();
+  parts_->rows.push_back({r, parts_->layout_of(r.entries), packed(r.entries)});
+  parts_->rows.back().record.entries.clear();
+  if (static_cast<int64_t>(parts_->rows.size()) == kStepsPerCommit) parts_->commit();
 }
 
 void LedgerWriter::add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& parameters) {
@@ -194,7 +215,7 @@ void LedgerWriter::close(const RunResult& result, const std::map<std::string, ui
     Statement add_draw(parts_->database, "INSERT INTO draws VALUES(?1,?2)");
     add_draw.bind(stream).bind(static_cast<int64_t>(count)).run();
   }
-  const std::string digests = packed(final_state);
+  parts_->write_rows();
   parts_->set_meta("result", to_json(result).dump());
   parts_->set_meta("final_names", names_of(final_state));
   Json hex = Json::array();

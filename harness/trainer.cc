@@ -109,23 +109,6 @@ Detail detail(const Recipe& recipe) {
 
 Tensor scalar(double value) { return Tensor::full({}, Dtype::kF64, value); }
 
-// Digests every output of every op as it appears.
-class DigestObserver : public Observer {
- public:
-  explicit DigestObserver(std::vector<Entry>& entries) : entries_(entries) {}
-
-  void on_op(const OpEvent& event) override {
-    for (size_t i = 0; i < event.outputs.size(); ++i) {
-      if (!event.outputs[i].defined()) continue;
-      const std::string output = output_name(event.op, event.name, event.grad_call != nullptr, i);
-      entries_.push_back({fmt::format("{}/{}", name(event.phase), output), digest(event.outputs[i])});
-    }
-  }
-
- private:
-  std::vector<Entry>& entries_;
-};
-
 // Reads subnormals too, and does not look at the locale.
 float planted_value(const std::string& text) {
   float value = 0;
@@ -208,6 +191,15 @@ int64_t correct_predictions(const Tensor& logits, const Tensor& labels) {
 }
 
 }  // namespace
+
+void DigestObserver::on_op(const OpEvent& event) {
+  const bool backward = event.grad_call != nullptr;
+  for (size_t i = 0; i < event.outputs.size(); ++i) {
+    if (!event.outputs[i].defined()) continue;
+    entries_.push_back({name(event.phase), digest(event.outputs[i])});
+    entries_.back().name.append("/").append(output_name(event.op, event.name, backward, i));
+  }
+}
 
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {
   if (!backward) return index == 0 ? name : fmt::format("{}/output{}", name, index);

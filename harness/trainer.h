@@ -49,6 +49,16 @@ Digest chain_root(const Digest& previous, const Digest& step);
 // Name of an op's output as people say it: "conv2", "conv2/dw", "bn1/output1".
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index);
 
+// Digests every output of every op as it appears.
+class DigestObserver : public Observer {
+ public:
+  explicit DigestObserver(std::vector<Entry>& entries) : entries_(entries) {}
+  void on_op(const OpEvent& event) override;
+
+ private:
+  std::vector<Entry>& entries_;
+};
+
 // Trains one recipe step by step, in this process. Two trainers of equal recipes give equal bits.
 class Trainer {
  public:

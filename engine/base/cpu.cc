@@ -118,6 +118,11 @@ void set_instruction_set(const std::string& name) {
 
 std::string instruction_set() { return restricted_to ? restricted_to->name : instruction_sets().back(); }
 
+bool kernels_use_avx512() {
+  static const bool kHere = hwy::SupportedTargets() & HWY_TARGETS & HWY_AVX3;
+  return restricted_to ? restricted_to->targets == HWY_AVX3 : kHere;
+}
+
 std::string cpu_model() { return cpuinfo_line("model name"); }
 
 std::vector<std::string> cpu_flags() {

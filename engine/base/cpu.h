@@ -13,6 +13,7 @@ std::vector<std::string> instruction_sets();
 // Bits do not depend on it. Throws kUnsupported with what exists.
 void set_instruction_set(const std::string& name);
 std::string instruction_set();  // The one that kernels use now.
+bool kernels_use_avx512();      // Whether that is "avx512".
 
 // The processor's brand string, and every instruction set flag that can matter to a result.
 std::string cpu_model();

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/base/cpu.h"
@@ -17,32 +17,41 @@ namespace {
 
 thread_local bool inside_parallel_for = false;
 
-// Waking a sleeping thread takes longer than many a kernel, so a thread looks for its next job a while before
-// it sleeps. It yields, because another process may want the core.
+// Waking a sleeping thread takes longer than many a kernel, so a thread looks for its next job a while before it
+// sleeps: first without the system, then yielding, because another process may want the core.
+constexpr int kLooks = 64;
 constexpr std::chrono::microseconds kSpin{50};
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 template <class Condition>
 void spin_until(const Condition& condition) {
+  for (int i = 0; i < kLooks; ++i) {
+    if (condition()) return;
+    pause();
+  }
   for (const auto end = std::chrono::steady_clock::now() + kSpin; !condition();) {
     if (std::chrono::steady_clock::now() >= end) return;
     std::this_thread::yield();
   }
 }
 
-// Workers wait for a numbered job; worker i always takes range i + 1, the caller takes range 0.
+// Workers wait for a numbered job; worker i always takes range i + 1, the caller takes range 0. A job's word is its
+// number and how many ranges it has, so that a worker which has none in it reads nothing else of it.
 class Pool {
  public:
   ~Pool() { resize(0); }
 
   void resize(int workers) {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
+    post(0);
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
-    stopping_ = false;
     for (int i = 0; i < workers; ++i) {
       workers_.emplace_back([this, i, seen = job_.load()] { work(i, seen); });
     }
@@ -53,41 +62,37 @@ class Pool {
   // Runs body(range) for range 0 .. ranges-1, range 0 on this thread.
   void run(int ranges, const std::function<void(int)>& body) {
     std::lock_guard one_at_a_time(caller_mutex_);
-    {
-      std::lock_guard lock(mutex_);
-      body_ = &body;
-      ranges_ = ranges;
-      pending_ = ranges - 1;
-      failure_ = nullptr;
-      failed_range_ = ranges;
-      ++job_;
-    }
-    wake_.notify_all();
+    body_ = &body;
+    pending_ = ranges - 1;
+    failure_ = nullptr;
+    failed_range_ = ranges;
+    post(ranges);
     guarded(body, 0);
     spin_until([this] { return pending_ == 0; });
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return pending_ == 0; });
-    body_ = nullptr;
+    for (int left; (left = pending_) != 0;) pending_.wait(left);
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
+  static constexpr uint64_t kRangeLimit = 1 << 9;
+
+  // A job of no ranges ends the workers.
+  void post(int ranges) {
+    job_ = (job_ / kRangeLimit + 1) * kRangeLimit + ranges;
+    job_.notify_all();
+  }
+
   void work(int index, uint64_t seen) {
     set_float_environment();
-    std::unique_lock lock(mutex_);
     while (true) {
-      lock.unlock();
-      spin_until([&] { return stopping_ || job_ != seen; });
-      lock.lock();
-      wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
-      if (stopping_) return;
+      spin_until([&] { return job_ != seen; });
+      job_.wait(seen);
       seen = job_;
-      if (index + 1 >= ranges_) continue;
-      const std::function<void(int)>* body = body_;
-      lock.unlock();
-      guarded(*body, index + 1);
-      lock.lock();
-      if (--pending_ == 0) done_.notify_one();
+      const int ranges = static_cast<int>(seen % kRangeLimit);
+      if (ranges == 0) return;
+      if (index + 1 >= ranges) continue;
+      guarded(*body_, index + 1);
+      if (--pending_ == 0) pending_.notify_one();
     }
   }
 
@@ -97,7 +102,7 @@ class Pool {
     try {
       body(range);
     } catch (...) {
-      std::lock_guard lock(mutex_);
+      std::lock_guard lock(failure_mutex_);
       if (range < failed_range_) {
         failure_ = std::current_exception();
         failed_range_ = range;
@@ -107,14 +112,12 @@ class Pool {
   }
 
   std::mutex caller_mutex_;
-  std::mutex mutex_;  // Guards what follows; the atomics are also read without it, before sleeping.
-  std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
-  const std::function<void(int)>* body_ = nullptr;
-  int ranges_ = 0, failed_range_ = 0;
-  std::atomic<int> pending_{0};
   std::atomic<uint64_t> job_{0};
-  std::atomic<bool> stopping_{false};
+  std::atomic<int> pending_{0};  // ranges of the workers that are not done
+  const std::function<void(int)>* body_ = nullptr;
+  std::mutex failure_mutex_;
+  int failed_range_ = 0;
   std::exception_ptr failure_;
 };
 
@@ -123,8 +126,9 @@ Pool& pool() {
   return pool;
 }
 
+// By the address of the literal, of which a name may have several.
 std::mutex statistics_mutex;
-std::map<std::string, int> statistics;
+std::unordered_map<const char*, int> statistics;
 
 void record(const char* kernel, int ranges) {
   std::lock_guard lock(statistics_mutex);
@@ -157,7 +161,9 @@ void parallel_for(const char* kernel, int64_t n, int64_t grain,
 
 std::map<std::string, int> threads_used() {
   std::lock_guard lock(statistics_mutex);
-  return statistics;
+  std::map<std::string, int> by_name;
+  for (const auto& [kernel, ranges] : statistics) by_name[kernel] = std::max(by_name[kernel], ranges);
+  return by_name;
 }
 
 void reset_threads_used() {

@@ -35,7 +35,9 @@ class LaneSum {
   // step(lanes, vector, i) returns the lanes with the terms that begin at i added.
   template <class Step>
   HWY_INLINE void fold(int64_t n, Step step) {
-    for (int64_t i = 0; i < n;) {
+    int64_t i = 0;
+    if (n >= 2 * kSumLanes) i = FoldRounds(n, step);
+    while (i < n) {
       const int64_t length = std::min(kSumLanes - next_, n - i);
       float* lanes = lanes_ + next_;
       ForVectors(length, [&](auto vector, int64_t j) HWY_ATTR {
@@ -57,6 +59,28 @@ class LaneSum {
   }
 
  private:
+  // Whole rounds over the lanes, which stay in registers: the first holds the lanes from next_ on. Returns how many
+  // terms that took.
+  template <class Step>
+  HWY_INLINE int64_t FoldRounds(int64_t n, Step step) {
+    constexpr int64_t kVector = hn::MaxLanes(DF()), kVectors = kSumLanes / kVector;
+    float turned[kSumLanes];
+    std::rotate_copy(lanes_, lanes_ + next_, lanes_ + kSumLanes, turned);
+    VF lanes[kVectors];
+#pragma GCC unroll 16
+    for (int64_t v = 0; v < kVectors; ++v) lanes[v] = hn::LoadU(DF(), turned + v * kVector);
+    int64_t i = 0;
+    for (; i + kSumLanes <= n; i += kSumLanes) {
+#pragma GCC unroll 16
+      for (int64_t v = 0; v < kVectors; ++v) lanes[v] = step(lanes[v], WholeVector(), i + v * kVector);
+    }
+#pragma GCC unroll 16
+    for (int64_t v = 0; v < kVectors; ++v) hn::StoreU(lanes[v], DF(), turned + v * kVector);
+    std::rotate_copy(turned, turned + kSumLanes - next_, turned + kSumLanes, lanes_);
+    used_ = kSumLanes;
+    return i;
+  }
+
   alignas(64) float lanes_[kSumLanes] = {};
   int64_t next_ = 0, used_ = 0;
 };

@@ -1,7 +1,5 @@
 #include "engine/kernels/max_pool_2x2.h"
 
-#include <hwy/aligned_allocator.h>
-
 #include <algorithm>
 #include <type_traits>
 
@@ -11,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include "engine/kernels/convert-inl.h"
+#include "engine/kernels/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace faultline {
@@ -56,13 +55,12 @@ void ForwardPlane(int64_t out_h, int64_t out_w, const float* x, float* y) {
   }
 }
 
-// The gradient goes to the tap that won, as 0 + dy; the others get +0. The vectors of an upper row may write into the
-// lower one, which comes after it: from `lower_row`, with slack.
-void BackwardPlane(int64_t out_h, int64_t out_w, const float* x, const float* dy, float* lower_row,
-                   float* dx) {
-  const int64_t lanes = hn::Lanes(DF()), width = 2 * out_w;
+// The gradient goes to the tap that won, as 0 + dy; the others get +0. A row's last vectors write past its end, into
+// rows whose own vectors come after: the lower row's, since a row is walked from its end.
+void BackwardPlane(int64_t out_h, int64_t out_w, const float* x, const float* dy, float* dx) {
+  const int64_t lanes = hn::Lanes(DF()), width = 2 * out_w, last = (out_w - 1) / lanes * lanes;
   for (int64_t row = 0; row < out_h; ++row, x += 2 * width, dx += 2 * width, dy += out_w) {
-    for (int64_t i = 0; i < out_w; i += lanes) {
+    for (int64_t i = last; i >= 0; i -= lanes) {
       const Windows w = Load(x + 2 * i, x + width + 2 * i);
       VF maximum = w.value[0], gradient[4];
       hn::Mask<DF> wins[4];
@@ -79,9 +77,8 @@ void BackwardPlane(int64_t out_h, int64_t out_w, const float* x, const float* dy
         rest = hn::IfThenZeroElse(wins[tap], rest);
       }
       hn::StoreInterleaved2(rest, gradient[1], DF(), dx + 2 * i);
-      hn::StoreInterleaved2(gradient[2], gradient[3], DF(), lower_row + 2 * i);
+      hn::StoreInterleaved2(gradient[2], gradient[3], DF(), dx + width + 2 * i);
     }
-    std::copy_n(lower_row, width, dx + width);
   }
 }
 
@@ -90,15 +87,15 @@ template <class T>
 class Planes {
  public:
   Planes(T* data, int64_t size, int64_t planes)
-      : data_(data), size_(size), planes_(planes), buffer_(hwy::AllocateAligned<float>(size + Slack())) {
-    std::fill_n(buffer_.get(), size + Slack(), 0.0f);
+      : data_(data), size_(size), planes_(planes), buffer_(size + Slack()) {
+    std::fill_n(buffer(), size + Slack(), 0.0f);
   }
 
   bool InPlace(int64_t plane) const {
     return std::is_same_v<std::remove_const_t<T>, float> && (planes_ - plane - 1) * size_ >= Slack();
   }
   T* at(int64_t plane) const { return data_ + plane * size_; }
-  float* buffer() const { return buffer_.get(); }
+  float* buffer() const { return buffer_.data(); }
 
   const float* Read(int64_t plane) const {
     if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
@@ -121,7 +118,7 @@ class Planes {
  private:
   T* data_;
   int64_t size_, planes_;
-  hwy::AlignedFreeUniquePtr<float[]> buffer_;
+  Scratch buffer_;
 };
 
 template <class T>
@@ -139,11 +136,9 @@ void Backward(const PoolShape& s, const T* x, const T* dy, T* dx, int64_t begin,
   const int64_t out_h = s.height / 2, out_w = s.width / 2, in_size = s.height * s.width;
   const Planes<const T> in(x, in_size, s.planes), gradient(dy, out_h * out_w, s.planes);
   const Planes<T> out(dx, in_size, end);
-  const auto lower_row = hwy::AllocateAligned<float>(s.width + Slack());
   for (int64_t plane = begin; plane < end; ++plane) {
-    out.Write(plane, [&](float* to) {
-      BackwardPlane(out_h, out_w, in.Read(plane), gradient.Read(plane), lower_row.get(), to);
-    });
+    out.Write(plane,
+              [&](float* to) { BackwardPlane(out_h, out_w, in.Read(plane), gradient.Read(plane), to); });
   }
 }
 

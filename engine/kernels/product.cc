@@ -65,7 +65,7 @@ void product(const char* op_name, const ProductArgs& args) {
   const KPlan plan = plan_k(args.K, args.k_per_leaf, args.gradient_sum, args.arithmetic);
   if (unit.tiles.multiply) {
     return tile_product(args, unit.tiles, plan,
-                        [&](auto... rows_columns_sums) { finish_tile(args, rows_columns_sums...); });
+                        [&](auto... rows_columns_sums) { finish_product(args, rows_columns_sums...); });
   }
   std::vector<float> a_storage, b_storage;
   const F32Matrix a = widen_operand(args.a, args.M, args.K, args.arithmetic, a_storage);

@@ -1,7 +1,5 @@
 #include "engine/kernels/rows.h"
 
-#include <cstring>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/rows.cc"
 #include <hwy/foreach_target.h>
@@ -13,13 +11,24 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
+// Calls body(vector, i) for the vectors of a row that is written once: the last one may take elements of the one
+// before it again, which is faster than a partial vector.
+template <class Body>
+HWY_INLINE void ForRowVectors(int64_t n, Body body) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(DF()));
+  if (n < lanes) return ForVectors(n, body);
+  for (int64_t i = 0; i + lanes <= n; i += lanes) body(WholeVector(), i);
+  if (n % lanes != 0) body(WholeVector(), n - lanes);
+}
+
 void convert_rows_kernel(ConstRows from_rows, Rows to_rows, int64_t rows, int64_t n) {
   VisitKernelFormat(from_rows.dtype, [&]<class From>() HWY_ATTR {
     VisitKernelFormat(to_rows.dtype, [&]<class To>() HWY_ATTR {
       for (int64_t row = 0; row < rows; ++row) {
         const From* from = static_cast<const From*>(from_rows.data) + row * from_rows.stride;
         To* to = static_cast<To*>(to_rows.data) + row * to_rows.stride;
-        ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR { vector.store(vector.load(from + i), to + i); });
+        ForRowVectors(n,
+                      [=](auto vector, int64_t i) HWY_ATTR { vector.store(vector.load(from + i), to + i); });
       }
     });
   });
@@ -61,13 +70,9 @@ HWY_EXPORT(round_to_tf32_kernel);
 }  // namespace
 
 void convert_rows(ConstRows from, Rows to, int64_t rows, int64_t n) {
-  if (from.dtype == to.dtype) {
-    const int64_t size = size_bytes(from.dtype);
-    for (int64_t row = 0; row < rows; ++row) {
-      std::memcpy(static_cast<char*>(to.data) + row * to.stride * size,
-                  static_cast<const char*>(from.data) + row * from.stride * size, n * size);
-    }
-    return;
+  if (from.stride == n && to.stride == n) {
+    n *= rows;
+    rows = 1;
   }
   HWY_DYNAMIC_DISPATCH(convert_rows_kernel)(from, to, rows, n);
 }

@@ -1,29 +1,60 @@
 #include "engine/kernels/scratch.h"
 
-#include <map>
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace faultline {
 namespace {
 
-// This thread's unused memory by capacity.
-thread_local std::multimap<int64_t, std::unique_ptr<float[]>> unused;
+struct Block {
+  int64_t capacity;
+  std::unique_ptr<float[]> data;
+};
+
+// This thread's unused memory: few blocks.
+thread_local std::vector<Block> unused;
+std::atomic<int64_t> from_system = 0;
+
+bool is_smaller(const Block& a, const Block& b) { return a.capacity < b.capacity; }
+
+// Takes the smallest block of n .. 2 n floats out of `unused`; one without memory if there is none.
+Block take_unused(int64_t n) {
+  Block* best = nullptr;
+  for (Block& block : unused) {
+    const bool fits = block.capacity >= n && block.capacity <= 2 * n;
+    if (fits && (!best || is_smaller(block, *best))) best = &block;
+  }
+  if (!best) return {};
+  std::swap(*best, unused.back());
+  Block taken = std::move(unused.back());
+  unused.pop_back();
+  return taken;
+}
+
+void drop_outgrown(int64_t n) {
+  const auto largest = std::max_element(unused.begin(), unused.end(), is_smaller);
+  if (largest != unused.end() && largest->capacity < n) unused.erase(largest);
+}
 
 }  // namespace
 
 Scratch::Scratch(int64_t n) : capacity_(n) {
-  const auto found = unused.lower_bound(n);
-  if (found != unused.end() && found->first <= 2 * n) {
-    capacity_ = found->first;
-    data_ = found->second.release();
-    unused.erase(found);
-  } else {
-    if (!unused.empty() && found == unused.end()) unused.erase(std::prev(found));  // outgrown
-    data_ = new float[n];
+  Block block = take_unused(n);
+  if (block.data) {
+    capacity_ = block.capacity;
+    data_ = block.data.release();
+    return;
   }
+  drop_outgrown(n);
+  data_ = new float[n];
+  ++from_system;
 }
 
-Scratch::~Scratch() { unused.emplace(capacity_, std::unique_ptr<float[]>(data_)); }
+Scratch::~Scratch() { unused.push_back({capacity_, std::unique_ptr<float[]>(data_)}); }
+
+int64_t Scratch::blocks_from_system() { return from_system; }
 
 }  // namespace faultline

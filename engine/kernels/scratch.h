@@ -15,6 +15,8 @@ class Scratch {
 
   float* data() const { return data_; }
 
+  static int64_t blocks_from_system();  // of all threads, since the start
+
  private:
   int64_t capacity_;
   float* data_;

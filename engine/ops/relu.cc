@@ -22,8 +22,9 @@ void relu_forward(const ElementwiseCall& call) {
   MapElements<1>(call, [](VF x) HWY_ATTR { return zero_unless_passed(x, x); });
 }
 
+// y is above zero or NaN where x is, and the op above has just read it.
 void relu_backward(const ElementwiseCall& call) {
-  MapElements<3>(call, [](VF dy, VF x, VF) HWY_ATTR { return zero_unless_passed(x, dy); });
+  MapElements<3>(call, [](VF dy, VF, VF y) HWY_ATTR { return zero_unless_passed(y, dy); });
 }
 
 }  // namespace

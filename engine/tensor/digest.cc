@@ -7,7 +7,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
+#include "engine/tensor/digest_block.h"
 
 namespace faultline {
 namespace {
@@ -59,22 +61,37 @@ bool is_nan(typename P::Bits bits) {
   return magnitude(bits) > P::kInfinity;
 }
 
-// Digest of one block; NaNs are rare, so the block is copied only where it has one.
+template <class Bits>
+Digest digest_with_largest(const Bits* bits, int64_t count, Bits& largest) {
+  const size_t size_bytes = static_cast<size_t>(count) * sizeof(Bits);
+#if defined(__x86_64__)
+  if (size_bytes >= kSmallestVectorBlock && kernels_use_avx512()) {
+    Digest digest;
+    largest = digest_block_avx512<Bits>(bits, size_bytes, digest);
+    return digest;
+  }
+#endif
+  largest = 0;
+  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, magnitude(bits[i]));
+  return digest_bytes(bits, size_bytes);
+}
+
+// Digest of one block; NaNs are rare, so the block is copied and digested again only where it has one.
 template <class T>
 Digest digest_block(const T* block, int64_t count) {
-  if constexpr (!std::is_integral_v<T>) {
+  if constexpr (std::is_integral_v<T>) {
+    return digest_bytes(block, static_cast<size_t>(count) * sizeof(T));
+  } else {
     using P = Pattern<T>;
     using Bits = typename P::Bits;
     const Bits* bits = reinterpret_cast<const Bits*>(block);
-    Bits largest = 0;
-    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, magnitude(bits[i]));
-    if (is_nan<P>(largest)) {
-      std::vector<Bits> canonical(bits, bits + count);
-      for (Bits& b : canonical) b = is_nan<P>(b) ? P::kNan : b;
-      return digest_bytes(canonical.data(), static_cast<size_t>(count) * sizeof(T));
-    }
+    Bits largest;
+    const Digest as_it_is = digest_with_largest(bits, count, largest);
+    if (!is_nan<P>(largest)) return as_it_is;
+    std::vector<Bits> canonical(bits, bits + count);
+    for (Bits& b : canonical) b = is_nan<P>(b) ? P::kNan : b;
+    return digest_bytes(canonical.data(), static_cast<size_t>(count) * sizeof(T));
   }
-  return digest_bytes(block, static_cast<size_t>(count) * sizeof(T));
 }
 
 Digest digest_header(const Tensor& tensor) {

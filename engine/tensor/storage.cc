@@ -19,8 +19,7 @@ class Pool {
  public:
   std::byte* take(size_t size) {
     std::byte* block = reuse(size);
-    if (!block) block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
-    if (!block) throw std::bad_alloc();
+    if (!block) block = from_system(size);
     if (fill_ >= 0) std::memset(block, fill_, size);
     return block;
   }
@@ -31,8 +30,16 @@ class Pool {
   }
 
   void set_fill(int byte) { fill_ = byte; }
+  int64_t blocks_from_system() const { return blocks_from_system_; }
 
  private:
+  std::byte* from_system(size_t size) {
+    ++blocks_from_system_;
+    auto* block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
+    if (!block) throw std::bad_alloc();
+    return block;
+  }
+
   std::byte* reuse(size_t size) {
     std::lock_guard lock(mutex_);
     std::vector<std::byte*>& blocks = free_[size];
@@ -45,6 +52,7 @@ class Pool {
   std::mutex mutex_;
   std::map<size_t, std::vector<std::byte*>> free_;
   std::atomic<int> fill_ = -1;
+  std::atomic<int64_t> blocks_from_system_ = 0;
 };
 
 // Never destroyed: tensors of static lifetime may outlive any order of destruction.
@@ -59,6 +67,8 @@ std::shared_ptr<std::byte> allocate_storage(size_t size_bytes) {
   const size_t size = (size_bytes + kAlignment) / kAlignment * kAlignment;
   return {pool().take(size), [size](std::byte* block) { pool().give_back(block, size); }};
 }
+
+int64_t storage_blocks_from_system() { return pool().blocks_from_system(); }
 
 void set_heap_fill(int byte) { pool().set_fill(byte); }
 

@@ -1,9 +1,27 @@
 #include "models/data/dataset.h"
 
+#include <algorithm>
+
 #include "engine/base/error.h"
+#include "engine/base/parallel.h"
 #include "engine/base/registry.h"
 
 namespace faultline::models {
+namespace {
+
+constexpr int64_t kPixelsPerThread = 1 << 13, kCacheLine = 64;
+
+// The examples of a batch lie anywhere in the set.
+void prefetch(const uint8_t* pixels, int64_t count) {
+  for (int64_t i = 0; i < count; i += kCacheLine) __builtin_prefetch(pixels + i);
+}
+
+void normalise(const uint8_t* __restrict__ pixels, int64_t count, const float* __restrict__ levels,
+               float* __restrict__ x) {
+  for (int64_t i = 0; i < count; ++i) x[i] = levels[pixels[i]];
+}
+
+}  // namespace
 
 Batch Dataset::batch(std::vector<int32_t> indices) const {
   Shape shape = {static_cast<int64_t>(indices.size())};
@@ -12,11 +30,15 @@ Batch Dataset::batch(std::vector<int32_t> indices) const {
   const int64_t image = element_count(image_shape);
   float* x = batch.x.mutable_data<float>();
   int32_t* label = batch.labels.mutable_data<int32_t>();
-  for (const int32_t index : batch.indices) {
-    const uint8_t* pixel = pixels.data() + index * image;
-    for (int64_t i = 0; i < image; ++i) *x++ = levels[pixel[i]];
-    *label++ = labels[index];
-  }
+  const int64_t grain = std::max<int64_t>(1, kPixelsPerThread / std::max<int64_t>(image, 1));
+  parallel_for("batch", batch.x.dim(0), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int32_t index = batch.indices[i];
+      if (i + 1 < end) prefetch(pixels.data() + batch.indices[i + 1] * image, image);
+      normalise(pixels.data() + index * image, image, levels.data(), x + i * image);
+      label[i] = labels[index];
+    }
+  });
   return batch;
 }
 

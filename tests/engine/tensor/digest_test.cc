@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include "engine/base/cpu.h"
+
 namespace faultline {
 namespace {
 
@@ -22,6 +24,27 @@ TEST_CASE("digest: every pattern of a 16-bit format has its own, all NaNs share 
       digests.insert(digest_of_pattern(static_cast<uint16_t>(bits), dtype));
     }
     CHECK(digests.size() == 65536 - nans + 1);
+  }
+}
+
+TEST_CASE("digest: one on every instruction set, whatever the length and wherever a NaN lies") {
+  const std::vector<std::string> sets = instruction_sets();
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBf16, Dtype::kF64, Dtype::kI32}) {
+    for (const int64_t count : {1, 31, 60, 61, 64, 121, 255, 256, 257, 1000, 16385, 40000}) {
+      Tensor tensor = Tensor::zeros({count}, dtype);
+      for (int64_t i = 0; i < count; ++i) tensor.set(i, static_cast<double>(i * 37 % 101) - 50);
+      for (const int64_t nan : {int64_t{-1}, int64_t{0}, count / 2, count - 1}) {
+        if (nan >= 0 && is_float(dtype)) tensor.set(nan, -std::nan(""));
+        set_instruction_set(sets.front());
+        const Digest expected = digest(tensor);
+        for (const std::string& set : sets) {
+          set_instruction_set(set);
+          CAPTURE(name(dtype), count, nan, set);
+          CHECK(digest(tensor) == expected);
+        }
+        set_instruction_set("");
+      }
+    }
   }
 }
 

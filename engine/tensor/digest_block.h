@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/base/digest.h"
+
+namespace faultline {
+
+// From here on XXH3 takes its loop over vectors.
+inline constexpr size_t kSmallestVectorBlock = 241;
+
+// Writes the XXH3-128 of a block of at least kSmallestVectorBlock bytes, unsigned integers of `Bits`, and returns
+// the largest of them without their top bits, in one pass over the memory. Needs a processor with AVX-512.
+// Bitwise:     instruction sets yes.
+template <class Bits>
+Bits digest_block_avx512(const void* block, size_t size_bytes, Digest& digest);
+
+}  // namespace faultline
