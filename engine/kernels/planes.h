@@ -25,8 +25,9 @@ struct PlaneLayout {
   }
 };
 
-// Images with their padding as +0, widened to f32 or, of bf16, as they are. In this form the values that a tap of a convolution reads,
-// for outputs side by side, lie side by side whatever the stride: a register block reads them where they are.
+// Images with their padding as +0, widened to f32 or, of bf16, as they are. In this form the values that a tap of a
+// convolution reads, for outputs side by side, lie side by side whatever the stride: a register block reads them
+// where they are.
 // A row of outputs is followed by width - OW that belong to none.
 template <class T>
 class PlanesOf {

@@ -58,7 +58,8 @@ struct UnitTileProduct {
 inline constexpr int64_t kUnitBlock = 32;
 inline int64_t round_to_unit_block(int64_t n) { return (n + kUnitBlock - 1) / kUnitBlock * kUnitBlock; }
 
-// The products of a unit, whose one input is bf16, on operands that it packs from where they lie. They run on the calling thread.
+// The products of a unit, whose one input is bf16, on operands that it packs from where they lie. They run on the
+// calling thread.
 struct UnitTiles {
   // Packs rows [0, size), whole blocks of them from `packed` on, kUnitBlock * round_to_unit_block(K) values each.
   // `packed` is aligned to 64 bytes.
