@@ -99,7 +99,7 @@ std::string TorchWorker::line() {
 }
 
 double TorchWorker::run(int threads, int steps, std::vector<double>* norms) {
-  std::fprintf(to_, "%d %d\n", threads, steps);
+  std::fprintf(to_, "%d %d %d\n", threads, steps, norms != nullptr);
   std::fflush(to_);
   std::istringstream answer(line());
   double seconds = 0;

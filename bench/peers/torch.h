@@ -40,8 +40,8 @@ class TorchWorker {
 
   const std::string& version() const { return version_; }
 
-  // Does so many steps, returns their seconds; another number of threads starts the training anew. `norms` gets
-  // those of each step's results: the loss, or the output and the gradients.
+  // Does so many steps, returns their seconds. `norms` gets those of each step's results: the loss, or the output and
+  // the gradients; asking for them, as another number of threads does, starts the training anew.
   double run(int threads, int steps, std::vector<double>* norms = nullptr);
 
  private:

@@ -1,6 +1,6 @@
 """The work of bench/train.cc in PyTorch. Reads a folder of inputs, then answers each line of standard input, "THREADS
-STEPS", with one line: the seconds of those steps, then the norms of their results (of a loss: itself). Other threads
-than before start the training anew.
+STEPS ANEW", with one line: the seconds of those steps, then the norms of their results (of a loss: itself). The training
+starts anew if ANEW is 1, or on other threads than before.
 
 python3 torch_worker.py TASK FORMAT LAYOUT FOLDER
 """
@@ -157,8 +157,8 @@ def main():
     print(torch.__version__, flush=True)
     threads = 0
     for line in sys.stdin:
-        wanted, steps = map(int, line.split())
-        if wanted != threads:
+        wanted, steps, anew = map(int, line.split())
+        if anew or wanted != threads:
             threads, done, step = wanted, 0, make_step(inputs, format, layout)
             torch.set_num_threads(threads)
         results = []
