@@ -1,11 +1,8 @@
 #include "engine/kernels/weight_gradient.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
-#include "engine/base/cpu.h"
-#include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
@@ -15,138 +12,92 @@
 namespace faultline {
 namespace {
 
-constexpr int64_t kSamplesPerLeaf = 8;
-// Groups of columns that lie so many steps of k further apart than they are deep do not share sets of the caches.
-constexpr int64_t kApart = 3;
+constexpr int64_t kTileElements = 1 << 15, kSamplesPerLeaf = 8;
 
-// On register blocks of chains, as dw = dy [OC, positions] * image [positions, taps]. Both are packed range by
-// range of k: dy in panels of channels, the image in groups of taps, which the kernel's rows make pieces of. A
-// tile is some groups of taps, with all channels.
+// On register blocks of chains, as dw^T = image [taps, positions] * dy^T [positions, OC]: the image is
+// broadcast from where it lies, dy is packed with its channels side by side. A tile is some panels of taps
+// and one group of channels.
 class ChainGradient {
  public:
   explicit ChainGradient(const WeightGradient& g)
       : g_(g),
         offsets_(g),
         positions_(offsets_.position.size()),
-        taps_(offsets_.tap.size()),
         K_(g.shape.N * positions_),
-        registers_(register_block(taps_)),
-        panels_(g.shape.OC, registers_.rows),
-        groups_(ceil_div(taps_, registers_.columns)) {
-    const int64_t group_bytes = kChainBlock * registers_.columns * sizeof(float);
-    const int64_t most = std::max<int64_t>(l2_cache_bytes() / 2 / group_bytes, 1);
-    tiles_ = std::max(ceil_div(groups_, most), std::min<int64_t>(groups_, threads()));
-    tile_groups_ = ceil_div(groups_, tiles_);
-    tiles_ = ceil_div(groups_, tile_groups_);
-  }
+        registers_(register_block(g.shape.OC)),
+        panels_(offsets_.tap.size(), registers_.rows),
+        groups_(ceil_div(g.shape.OC, registers_.columns)),
+        panel_tile_(std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows)),
+        panel_tiles_(ceil_div(panels_.count, panel_tile_)) {}
 
   void run(const KPlan& plan, const KFormats& formats) const {
     TiledSum sum{"conv2d_dw", &plan, formats};
-    sum.tiles = tiles_;
-    sum.tile_elements = g_.shape.OC * ld();
-    sum.work = taps_ * g_.shape.OC * K_;
-    sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
-      chain(tile, range, formats.accumulate, out);
+    sum.tiles = panel_tiles_ * groups_;
+    sum.tile_elements = std::min(panels_.size, panel_tile_ * registers_.rows) * registers_.columns;
+    sum.work = panels_.size * g_.shape.OC * K_;
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, formats.accumulate, out);
     };
-    sum.finish = [&](int64_t tile, float* values) { finish(tile, values); };
+    sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
     run_tiled_sum(sum);
   }
 
  private:
-  // Taps side by side in the image, `count` of them: at `to` in the packed groups for each k.
-  struct Piece {
-    int64_t tap, to, count;
+  struct Tile {
+    int64_t group, channels, first_panel, last_panel;
   };
-  static constexpr int64_t kPiece = 8;
 
-  int64_t ld() const { return tile_groups_ * registers_.columns; }
-  int64_t first_tap(int64_t tile) const { return tile * ld(); }
-  int64_t tap_count(int64_t tile) const { return std::min(ld(), taps_ - first_tap(tile)); }
+  Tile tile(int64_t i) const {
+    const int64_t group = i / panel_tiles_, panel = i % panel_tiles_ * panel_tile_;
+    return {group, std::min(registers_.columns, g_.shape.OC - group * registers_.columns), panel,
+            std::min(panel + panel_tile_, panels_.count)};
+  }
 
-  std::vector<Piece> pieces(int64_t tile, int64_t group_size) const {
-    const int64_t width = registers_.columns, first = first_tap(tile);
-    std::vector<Piece> pieces;
-    for (int64_t i = 0; i < tap_count(tile); ++i) {
-      const int64_t tap = offsets_.tap[first + i];
-      if (!pieces.empty() && i % width != 0) {
-        Piece& last = pieces.back();
-        if (tap == last.tap + last.count && last.count < kPiece) {
-          ++last.count;
-          continue;
-        }
-      }
-      pieces.push_back({tap, i / width * group_size + i % width, 1});
+  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, float* out) const {
+    const int64_t depth = range.end - range.begin, width = registers_.columns, oc = tile.group * width;
+    const Scratch right(depth * width);
+    std::vector<int64_t> left_step(depth);
+    for (int64_t k = 0, n = 0; k < depth; k += n) {
+      const int64_t sample = (range.begin + k) / positions_, position = (range.begin + k) % positions_;
+      n = std::min(positions_ - position, depth - k);
+      const float* dy =
+          g_.dy.data + (sample * g_.shape.OC + oc) * g_.dy.row_stride + position * g_.dy.col_stride;
+      pack_panel({dy, g_.dy.col_stride, g_.dy.row_stride}, n, tile.channels, width, right.data() + k * width);
+      const int64_t image = sample * g_.image.layout().sample();
+      for (int64_t i = 0; i < n; ++i) left_step[k + i] = image + offsets_.position[position + i];
     }
-    return pieces;
-  }
-
-  // Calls body(first, n, sample, position) for the parts of a range that lie in one sample; `first` counts from
-  // the range's begin.
-  template <class Body>
-  void for_samples(const KPlan::Range& range, const Body& body) const {
-    for (int64_t k = range.begin, n = 0; k < range.end; k += n) {
-      n = std::min(positions_ - k % positions_, range.end - k);
-      body(k - range.begin, n, k / positions_, k % positions_);
-    }
-  }
-
-  // Pieces are moved whole: what is too much is overwritten by the next one, of the next k at last.
-  void pack_image(int64_t tile, const KPlan::Range& range, int64_t group_size, float* out) const {
-    const int64_t width = registers_.columns, last = (tap_count(tile) - 1) / width;
-    std::fill_n(out + last * group_size, group_size, 0.0f);  // behind the last tap
-    const std::vector<Piece> all = pieces(tile, group_size);
-    for_samples(range, [&](int64_t first, int64_t n, int64_t sample, int64_t position) {
-      const float* image = g_.image.data() + sample * g_.image.layout().sample();
-      for (int64_t i = 0; i < n; ++i) {
-        const float* from = image + offsets_.position[position + i];
-        float* to = out + (first + i) * width;
-        for (const Piece& piece : all) std::memcpy(to + piece.to, from + piece.tap, kPiece * sizeof(float));
-      }
-    });
-  }
-
-  void pack_gradient(const KPlan::Range& range, int64_t depth, float* out) const {
-    for_samples(range, [&](int64_t first, int64_t n, int64_t sample, int64_t position) {
-      const float* dy = g_.dy.data + sample * g_.shape.OC * g_.dy.row_stride + position * g_.dy.col_stride;
-      for (int64_t panel = 0; panel < panels_.count; ++panel) {
-        const int64_t begin = panels_.begin(panel), rows = panels_.rows(panel);
-        pack_panel({dy + begin * g_.dy.row_stride, g_.dy.col_stride, g_.dy.row_stride}, n, rows, rows,
-                   out + begin * depth + first * rows);
-      }
-    });
-  }
-
-  void chain(int64_t tile, const KPlan::Range& range, Dtype accumulate, float* out) const {
-    const int64_t depth = range.end - range.begin, apart = depth + kApart, width = registers_.columns;
-    const Scratch left(g_.shape.OC * apart), right(ld() * apart);
-    pack_gradient(range, apart, left.data());
-    pack_image(tile, range, apart * width, right.data());
-    ChainBlock block{panels_, 0, panels_.count};
-    block.columns = tap_count(tile);
+    ChainBlock block{panels_, tile.first_panel, tile.last_panel};
+    block.columns = tile.channels;
     block.depth = depth;
     block.accumulate = accumulate;
-    block.left = left.data();
-    block.left_depth = apart;
+    block.left = g_.image.data();
+    block.left_layout = LeftLayout::kGathered;
+    block.left_row = offsets_.tap.data();
+    block.left_offset = left_step.data();
     block.right = right.data();
     block.right_step = width;
-    block.right_group = apart * width;
     block.out = out;
-    block.ld = ld();
+    block.ld = width;
     run_chain_block(block);
   }
 
-  void finish(int64_t tile, const float* values) const {
-    const Dtype dtype = g_.dw.dtype;
-    char* out = static_cast<char*>(g_.dw.data) + first_tap(tile) * size_bytes(dtype);
-    convert_rows({values, Dtype::kF32, ld()}, {out, dtype, taps_}, g_.shape.OC, tap_count(tile));
+  void finish(const Tile& tile, const float* values) const {
+    const int64_t first = panels_.begin(tile.first_panel), taps = panels_.begin(tile.last_panel) - first;
+    std::vector<float> line(taps);
+    for (int64_t j = 0; j < tile.channels; ++j) {
+      for (int64_t i = 0; i < taps; ++i) line[i] = values[i * registers_.columns + j];
+      const int64_t offset = (tile.group * registers_.columns + j) * panels_.size + first;
+      char* out = static_cast<char*>(g_.dw.data) + offset * size_bytes(g_.dw.dtype);
+      convert_rows({line.data(), Dtype::kF32, taps}, {out, g_.dw.dtype, taps}, 1, taps);
+    }
   }
 
   const WeightGradient& g_;
   ImageOffsets offsets_;
-  int64_t positions_, taps_, K_;
+  int64_t positions_, K_;
   RegisterBlock registers_;
   RowPanels panels_;
-  int64_t groups_, tiles_, tile_groups_;
+  int64_t groups_, panel_tile_, panel_tiles_;
 };
 
 }  // namespace
