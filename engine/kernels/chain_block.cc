@@ -10,6 +10,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "engine/base/error.h"
 #include "engine/base/rounding.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -28,6 +29,8 @@ using VF = hn::Vec<DF>;
 
 // One step of a chain: sum + a * b, rounded once to f32 or to f16.
 struct F32Step {
+  static constexpr int kMostRows = kRowsOfOneVector, kMostRowsOfTwo = kRows;
+  static constexpr bool kInMemory = true;
   static HWY_INLINE VF next(VF a, VF b, VF sum) { return hn::MulAdd(a, b, sum); }
 };
 
@@ -35,7 +38,10 @@ struct F32Step {
 // the only one (Boldo and Melquiond 2008). Where conversions to f16 have a rounding of their own (x86), the sum is
 // cut, and was inexact if a subtraction does not give the other term back: that of the larger term is exact.
 // Elsewhere the error of the addition (Knuth's two-sum, exact here) turns an even sum towards the exact one.
+// More rows would not fit into the registers beside its intermediate values.
 struct F16Step {
+  static constexpr int kMostRows = 6, kMostRowsOfTwo = 4;
+  static constexpr bool kInMemory = false;  // whether it takes a left operand as it lies
   static constexpr bool kCuts = HWY_ARCH_X86;
 
   static HWY_INLINE VF next(VF a, VF b, VF sum) {
@@ -211,21 +217,27 @@ void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right,
 
 template <class Step, class Left, class Right, class LeftOfPanel, class RightOfGroup>
 void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightOfGroup& right_of) {
-  static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<kRowsOfOneVector>());
-  static constexpr auto kTwo = Kernels<Step, Left, Right, 2>(std::make_index_sequence<kRows>());
+  static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<Step::kMostRows>());
+  static constexpr auto kTwo =
+      Kernels<Step, Left, Right, 2>(std::make_index_sequence<Step::kMostRowsOfTwo>());
   const int64_t lanes = hn::Lanes(DF()), group = lanes * kVectors;
   const int64_t first = block.panels.begin(block.first_panel);
-  const auto run = [&](int64_t panel, int64_t j) {
-    const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
-    const int64_t columns = std::min(group, block.columns - j);
+  const auto run_rows = [&](const Left& left, const Right& right, int64_t rows, int64_t columns, float* out) {
     const Kernel<Left, Right> kernel = (columns <= lanes ? kOne.data() : kTwo.data())[rows - 1];
-    const Left left = left_of(begin, rows);
-    const Right right = right_of(block.right + j / group * block.right_group, panel - block.first_panel);
-    float* out = block.out + (begin - first) * block.ld + j;
     if (block.whole_vectors || columns % lanes == 0)
       kernel(left, right, block.depth, block.adds, out, block.ld);
     else
       RunWithin(kernel, left, right, block, rows, columns, out);
+  };
+  const auto run = [&](int64_t panel, int64_t j) {
+    const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
+    const int64_t columns = std::min(group, block.columns - j);
+    const int64_t most = columns <= lanes ? Step::kMostRows : Step::kMostRowsOfTwo;
+    const Right right = right_of(block.right + j / group * block.right_group, panel - block.first_panel);
+    float* out = block.out + (begin - first) * block.ld + j;
+    for (int64_t i = 0; i < rows; i += most) {
+      run_rows(left_of(begin, rows, i), right, std::min(most, rows - i), columns, out + i * block.ld);
+    }
   };
   if (Left::kStaysInCache) {
     for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) {
@@ -241,8 +253,23 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
 template <class Step>
 void RunChains(const ChainBlock& block) {
   const int64_t first = block.panels.begin(block.first_panel);
-  const auto panel = [&](int64_t begin, int64_t rows) {
-    return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows, rows};
+  // Each from row i of the panel [begin, begin + rows) on.
+  const auto panel = [&](int64_t begin, int64_t rows, int64_t i) {
+    return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows + i, rows};
+  };
+  const auto gathered = [&](int64_t begin, int64_t rows, int64_t i) {
+    GatheredLeft left{{}, block.left_offset};
+    for (int64_t row = i; row < rows; ++row) left.row[row - i] = block.left + block.left_row[begin + row];
+    return left;
+  };
+  const auto adjacent = [&](int64_t begin, int64_t, int64_t i) {
+    return AdjacentLeftInMemory{{block.left + begin + i, block.left_step}};
+  };
+  const auto along_k = [&](int64_t begin, int64_t rows, int64_t i) {
+    AlongKLeft left{{}, block.left_step};
+    for (int64_t row = i; row < rows; row += 3)
+      left.row[(row - i) / 3] = block.left + (begin + row) * block.left_step;
+    return left;
   };
   const auto stepped = [&](const float* group, int64_t panel) {
     const int64_t share = (block.depth + kStepsAhead - 1) / kStepsAhead * SteppedRight::kNextLines;
@@ -257,29 +284,18 @@ void RunChains(const ChainBlock& block) {
     case LeftLayout::kPanels:
       if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);
       return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, stepped);
-    case LeftLayout::kAdjacent: {
-      const auto left = [&](int64_t begin, int64_t) {
-        return AdjacentLeftInMemory{{block.left + begin, block.left_step}};
-      };
-      return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, left, in_memory);
-    }
-    case LeftLayout::kAlongK: {
-      const auto left = [&](int64_t begin, int64_t rows) {
-        AlongKLeft along{{}, block.left_step};
-        for (int64_t i = 0; i < rows; i += 3) along.row[i / 3] = block.left + (begin + i) * block.left_step;
-        return along;
-      };
-      return RunPanels<Step, AlongKLeft, SteppedRightInMemory>(block, left, in_memory);
-    }
-    case LeftLayout::kGathered: {
-      const auto left = [&](int64_t begin, int64_t rows) {
-        GatheredLeft gathered{{}, block.left_offset};
-        for (int64_t i = 0; i < rows; ++i) gathered.row[i] = block.left + block.left_row[begin + i];
-        return gathered;
-      };
-      return RunPanels<Step, GatheredLeft, SteppedRight>(block, left, stepped);
-    }
+    case LeftLayout::kGathered:
+      return RunPanels<Step, GatheredLeft, SteppedRight>(block, gathered, stepped);
+    case LeftLayout::kAdjacent:
+      if constexpr (Step::kInMemory)
+        return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, adjacent, in_memory);
+      break;
+    case LeftLayout::kAlongK:
+      if constexpr (Step::kInMemory)
+        return RunPanels<Step, AlongKLeft, SteppedRightInMemory>(block, along_k, in_memory);
+      break;
   }
+  throw Error(ErrorCode::kInternal, "chain block", "f16 sums take no left operand as it lies in memory");
 }
 
 void RunChainBlock(const ChainBlock& block) {

@@ -29,8 +29,8 @@ RegisterBlock register_block(int64_t columns);
 // Where the values lie that are broadcast.
 enum class LeftLayout : uint8_t {
   kPanels,    // panel after panel; a panel's rows side by side for each k
-  kAdjacent,  // all rows side by side for each k
-  kAlongK,    // each row along k
+  kAdjacent,  // all rows side by side for each k; f32 sums only
+  kAlongK,    // each row along k; f32 sums only
   kGathered,  // anywhere
 };
 

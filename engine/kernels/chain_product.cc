@@ -138,6 +138,7 @@ class ChainProduct {
 
   LeftLayout layout_of_left() const {
     const bool pays = tile_columns_ >= kPackingPays && panels_.count > 1;
+    if (formats_.accumulate != Dtype::kF32) return LeftLayout::kPanels;
     if (left_.k_stride == 1 && !pays) return LeftLayout::kAlongK;
     if (left_.stride == 1 && !pays && left_.k_stride <= kNearStep) return LeftLayout::kAdjacent;
     return LeftLayout::kPanels;

@@ -13,12 +13,6 @@ namespace {
 
 constexpr int64_t kTile = 256;
 
-std::vector<int64_t> multiples(int64_t n, int64_t stride) {
-  std::vector<int64_t> values(n);
-  for (int64_t i = 0; i < n; ++i) values[i] = i * stride;
-  return values;
-}
-
 // Packs an operand whose element (i, k) is at i * row_stride + k * k_stride.
 PackedOperand packed(const UnitTiles& tiles, UnitSide side, const void* data, int64_t size, int64_t K,
                      int64_t row_stride, int64_t k_stride, const KPlan& plan) {

@@ -23,12 +23,6 @@ std::vector<int64_t> steps(int64_t samples, int64_t stride, const std::vector<in
   return step;
 }
 
-std::vector<int64_t> multiples(int64_t n, int64_t stride) {
-  std::vector<int64_t> values(n);
-  for (int64_t i = 0; i < n; ++i) values[i] = i * stride;
-  return values;
-}
-
 // As dw^T = image [taps, positions] * dy^T [positions, OC]: a copy of the image is all that its packing takes, and it
 // is the larger part. A tile is some taps, with all channels.
 class TileGradient {
