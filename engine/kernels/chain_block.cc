@@ -167,7 +167,6 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
     steps = std::min(kStepsAhead, depth);
     left.prefetch_lines(rows);
     right.prefetch_next();
-#pragma GCC unroll 2
     for (int64_t k = 0; k < steps; ++k) {
       VF column[vectors];
 #pragma GCC unroll 2
