@@ -64,9 +64,7 @@ class ChainProduct {
         panels_(left_.size, registers_.rows) {
     cut();
     left_layout_ = layout_of_left();
-    const bool in_place =
-        right_.stride == 1 && (left_.size < kPackingPays || (panels_.count == 1 && tiles_down_ == 1));
-    right_mode_ = in_place                                                    ? Right::kInPlace
+    right_mode_ = right_stays_in_place()                                      ? Right::kInPlace
                   : tiles_down_ > 1 && right_.size * args.K <= kWholeElements ? Right::kWhole
                                                                               : Right::kByTile;
   }
