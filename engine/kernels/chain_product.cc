@@ -70,12 +70,10 @@ class ChainProduct {
   }
 
   void run() {
-    std::vector<KPlan::Range> ranges;
-    for (const auto& leaf : plan_.leaves) ranges.insert(ranges.end(), leaf.begin(), leaf.end());
-    const int64_t depth = args_.K + kApart * static_cast<int64_t>(ranges.size());
+    const int64_t depth = args_.K + kApart * plan_.ranges();
     const Scratch whole(right_mode_ == Right::kWhole ? ceil_div(right_.size, width_) * width_ * depth : 0);
     whole_right_ = whole.data();
-    if (right_mode_ == Right::kWhole) pack_whole_right(ranges);
+    if (right_mode_ == Right::kWhole) pack_whole_right();
     const int64_t tiles = tiles_down_ * tiles_across_;
     if (sequence_ && (tiles >= threads_ || plan_.ranges() == 1)) return run_sequence(tiles);
     TiledSum sum{"product", &plan_, formats_};
@@ -167,17 +165,15 @@ class ChainProduct {
         float* sums = direct_ ? static_cast<float*>(args_.out) + panels_.begin(t.first_panel) * ld + t.begin
                               : values.data();
         if (args_.K == 0) std::fill_n(sums, rows(t) * ld, 0.0f);
-        bool adds = false;
-        for (const auto& leaf : plan_.leaves) {
-          for (const KPlan::Range& range : leaf)
-            chain(t, range, sums, ld, std::exchange(adds, true), !direct_);
-        }
+        for_sequence(
+            plan_, [&](const KPlan::Range& range, bool adds) { chain(t, range, sums, ld, adds, !direct_); });
         finish(t, sums, ld);
       }
     });
   }
 
-  void pack_whole_right(const std::vector<KPlan::Range>& ranges) {
+  void pack_whole_right() {
+    const std::vector<KPlan::Range> ranges = plan_.in_order();
     for (const KPlan::Range& range : ranges) begins_.push_back(range.begin);
     std::sort(begins_.begin(), begins_.end());
     const int64_t groups = ceil_div(right_.size, width_), parts = std::min<int64_t>(groups, 2 * threads_);

@@ -11,23 +11,15 @@ namespace {
 
 constexpr int64_t kWorkPerThread = 1 << 17;
 
-void add_ranges(const TiledSum& sum, int64_t tile, float* values) {
-  bool adds = false;
-  for (const auto& leaf : sum.plan->leaves) {
-    for (const KPlan::Range& range : leaf) {
-      (adds ? sum.add_chain : sum.chain)(tile, range, values);
-      adds = true;
-    }
-  }
-}
-
 void run_tiles(const TiledSum& sum) {
   const bool adds = sum.add_chain && sum.plan->ranges() > 0 && is_sequence(*sum.plan, sum.formats);
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
     const Scratch values(sum.tile_elements);
     for (int64_t tile = begin; tile < end; ++tile) {
       if (adds) {
-        add_ranges(sum, tile, values.data());
+        for_sequence(*sum.plan, [&](const KPlan::Range& range, bool adds) {
+          (adds ? sum.add_chain : sum.chain)(tile, range, values.data());
+        });
       } else {
         sum_ranges(
             *sum.plan, sum.tile_elements, sum.formats,
@@ -39,8 +31,7 @@ void run_tiles(const TiledSum& sum) {
 }
 
 void run_tiles_and_ranges(const TiledSum& sum) {
-  std::vector<KPlan::Range> ranges;
-  for (const auto& leaf : sum.plan->leaves) ranges.insert(ranges.end(), leaf.begin(), leaf.end());
+  const std::vector<KPlan::Range> ranges = sum.plan->in_order();
   const int64_t n = sum.tile_elements, count = ranges.size(), items = sum.tiles * count;
   const Scratch results(items * n);
   parallel_for(sum.kernel, items, thread_grain(items, sum.work), [&](int64_t begin, int64_t end) {

@@ -13,6 +13,15 @@ KFormats k_formats(const Arithmetic& arithmetic, Dtype out);
 // Whether a plan is a sequence of ranges, each added to the sum of those before it and rounded to f32.
 bool is_sequence(const KPlan& plan, const KFormats& formats);
 
+// Calls body(range, adds) for the ranges of a sequence; all but the first add to the sum of those before.
+template <class Body>
+void for_sequence(const KPlan& plan, const Body& body) {
+  bool adds = false;
+  for (const auto& leaf : plan.leaves) {
+    for (const KPlan::Range& range : leaf) body(range, adds), adds = true;
+  }
+}
+
 // Outputs cut into tiles, each a planned sum; how they are cut does not change a bit.
 struct TiledSum {
   const char* kernel = nullptr;  // its name in threads_used()

@@ -1,7 +1,6 @@
 #include "engine/kernels/product.h"
 
 #include <algorithm>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -10,7 +9,6 @@
 #include "engine/kernels/chain_product.h"
 #include "engine/kernels/packing.h"
 #include "engine/kernels/planned_sum.h"
-#include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
 #include "engine/kernels/tile_product.h"
 #include "engine/kernels/unit_sum.h"

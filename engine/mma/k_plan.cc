@@ -127,6 +127,12 @@ int64_t KPlan::ranges() const {
   return count;
 }
 
+std::vector<KPlan::Range> KPlan::in_order() const {
+  std::vector<Range> all;
+  for (const auto& leaf : leaves) all.insert(all.end(), leaf.begin(), leaf.end());
+  return all;
+}
+
 KPlan plan_k(int64_t k, int64_t k_per_leaf, bool gradient_sum, const Arithmetic& arithmetic) {
   if (k < 0 || k_per_leaf < 0 || arithmetic.split_k < 1) {
     throw Error(ErrorCode::kArgument, "k plan",

@@ -28,6 +28,7 @@ struct KPlan {
   Join join = Join::kTree;
 
   int64_t ranges() const;
+  std::vector<Range> in_order() const;  // the ranges, leaf after leaf
 };
 
 // Returns the plan of a sum over k terms.
