@@ -60,10 +60,4 @@ UnitOperand PackedOperand::rows(int64_t begin, const KPlan::Range& range) const 
   return {nullptr, nullptr, nullptr, packed_ + before + begin * depth};
 }
 
-std::vector<int64_t> multiples(int64_t n, int64_t stride) {
-  std::vector<int64_t> values(n);
-  for (int64_t i = 0; i < n; ++i) values[i] = i * stride;
-  return values;
-}
-
 }  // namespace faultline

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <vector>
 
 #include "engine/kernels/scratch.h"
 #include "engine/mma/k_plan.h"
@@ -26,9 +25,6 @@ class PackedOperand {
   Scratch storage_;
   Bf16* packed_;
 };
-
-// Rows or steps of k of an operand that lie `stride` apart: 0, stride, 2 * stride, ...
-std::vector<int64_t> multiples(int64_t n, int64_t stride);
 
 // A unit with tiles does so many multiply-adds in the time of one of our own product.
 inline constexpr int64_t kTileSpeed = 8;

@@ -41,6 +41,12 @@ std::string format_text(UnitFormat format) {
 
 }  // namespace
 
+std::vector<int64_t> multiples(int64_t n, int64_t stride) {
+  std::vector<int64_t> values(n);
+  for (int64_t i = 0; i < n; ++i) values[i] = i * stride;
+  return values;
+}
+
 Dtype unit_input(const Arithmetic& arithmetic, Dtype stored) {
   return arithmetic.tf32 && stored == Dtype::kF32 ? Dtype::kTf32 : stored;
 }

@@ -44,6 +44,9 @@ struct UnitOperand {
 };
 enum class UnitSide : uint8_t { kLeft, kRight };
 
+// Rows or steps of an operand that lie `stride` apart: 0, stride, 2 stride, ...
+std::vector<int64_t> multiples(int64_t n, int64_t stride);
+
 // One call of a unit that packs its operands itself: c [M, N] = left [M, K] times right [N, K], transposed, from +0,
 // K >= 1. Rows of c are `ld` apart; blocks of it are written as a whole, so that it has room for multiples of
 // kUnitBlock. At least one operand is packed; the other is packed on the way if it is not.

@@ -42,13 +42,6 @@ void narrow(const float* from, int64_t n, Bf16* to) {
 
 float widened(Bf16 value) { return std::bit_cast<float>(uint32_t{value.bits} << 16); }
 
-// 0, stride, 2 stride, ...
-std::vector<int64_t> multiples(int64_t n, int64_t stride) {
-  std::vector<int64_t> values(n);
-  for (int64_t i = 0; i < n; ++i) values[i] = i * stride;
-  return values;
-}
-
 // Narrows and packs an operand of `size` rows whose element (i, k) is at i * row_stride + k * k_stride.
 UnitOperand packed(const char* kernel, const UnitTiles& tiles, UnitSide side, const float* data, int64_t size,
                    int64_t K, int64_t row_stride, int64_t k_stride) {
