@@ -130,7 +130,7 @@ class PanelBlocks {
 }  // namespace
 
 void amx_bf16_pack(const UnitOperand& operand, UnitSide side, int64_t size, int64_t K, Bf16* packed) {
-  const PackedTerms whole(operand.step, K);
+  PackedTerms whole(operand.step, K);
   for (int64_t i = 0; i < size; i += kUnitBlock) {
     pack_block(operand.data, operand.row + i, std::min(kUnitBlock, size - i), whole, side,
                &packed->bits + i * round_up(K, kTileDepth));

@@ -31,17 +31,21 @@ class PackedTerms {
     int64_t offset;
   };
 
-  PackedTerms(const int64_t* step, int64_t depth) : step_(step), depth_(depth) {
-    for (int64_t k = 0; k < depth; ++k) {
+  PackedTerms(const int64_t* step, int64_t depth) : step_(step), depth_(depth) {}
+
+  // Before runs are read; rows that are neighbours do without.
+  void find_runs() {
+    if (!first_.empty()) return;
+    for (int64_t k = 0; k < depth_; ++k) {
       const int64_t lane = k % kTileDepth;
       if (lane == 0) first_.push_back(runs_.size());
-      if (lane == 0 || step[k] != step[k - 1] + 1) runs_.push_back({0, step[k] - lane});
+      if (lane == 0 || step_[k] != step_[k - 1] + 1) runs_.push_back({0, step_[k] - lane});
       runs_.back().lanes |= 1u << lane;
     }
     first_.push_back(runs_.size());
   }
 
-  int64_t steps() const { return first_.size() - 1; }
+  int64_t steps() const { return (depth_ + kTileDepth - 1) / kTileDepth; }
   int64_t depth(int64_t s) const { return std::min(kTileDepth, depth_ - s * kTileDepth); }
   const int64_t* offsets(int64_t s) const { return step_ + s * kTileDepth; }
   const Run* begin(int64_t s) const { return runs_.data() + first_[s]; }
@@ -147,9 +151,10 @@ inline bool neighbours(const int64_t* row, int64_t rows) {
 }
 
 // Packs the block of `rows` rows, 32 at the most, for the steps of `terms`.
-FAULTLINE_AMX inline void pack_block(const Bf16* data, const int64_t* row, int64_t rows,
-                                     const PackedTerms& terms, UnitSide side, uint16_t* out) {
+FAULTLINE_AMX inline void pack_block(const Bf16* data, const int64_t* row, int64_t rows, PackedTerms& terms,
+                                     UnitSide side, uint16_t* out) {
   const bool pairs = neighbours(row, rows), as_it_lies = pairs == (side == UnitSide::kRight);
+  if (!pairs) terms.find_runs();
   alignas(64) uint16_t lying[kStepSize] = {};
   for (int64_t s = 0; s < terms.steps(); ++s, out += kStepSize) {
     uint16_t* const to = as_it_lies ? out : lying;
