@@ -4,6 +4,7 @@
 #include "harness/ledger.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "bench/basic_block.h"
 #include "bench/suite.h"
@@ -38,8 +39,8 @@ class Run {
       : trainer_(recipe(detail, threads)), ledger_(detail), writes_(detail != "off") {}
 
   void step() {
-    const harness::StepRecord record = trainer_.step();
-    if (writes_) ledger_.writer.add(record);
+    harness::StepRecord record = trainer_.step();
+    if (writes_) ledger_.writer.add(std::move(record));
   }
 
   static harness::Recipe recipe(const std::string& detail, int threads) {
@@ -71,7 +72,7 @@ class BlockRun {
     record.step = next_++;
     record.digest = harness::step_digest(record);
     record.root = root_ = harness::chain_root(root_, record.digest);
-    ledger_.writer.add(record);
+    ledger_.writer.add(std::move(record));
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "harness/sqlite.h"
@@ -195,9 +196,11 @@ LedgerWriter::~LedgerWriter() {
   sqlite3_exec(parts_->database.handle(), "COMMIT", nullptr, nullptr, nullptr);
 }
 
-void LedgerWriter::add(const StepRecord& r) {
-  parts_->rows.push_back({r, parts_->layout_of(r.entries), packed(r.entries)});
-  parts_->rows.back().record.entries.clear();
+void LedgerWriter::add(StepRecord record) {
+  const int64_t layout = parts_->layout_of(record.entries);
+  std::string digests = packed(record.entries);
+  record.entries.clear();
+  parts_->rows.push_back({std::move(record), layout, std::move(digests)});
   if (static_cast<int64_t>(parts_->rows.size()) == kStepsPerCommit) parts_->commit();
 }
 

@@ -27,7 +27,7 @@ class LedgerWriter {
   LedgerWriter(const std::string& path, const Json& manifest);
   ~LedgerWriter();  // Without close(): what is committed stays, marked as not closed.
 
-  void add(const StepRecord& record);
+  void add(StepRecord record);
   // Parameters at the start of `step`, f32.
   void add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& parameters);
   void close(const RunResult& result, const std::map<std::string, uint64_t>& draws,

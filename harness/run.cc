@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -71,11 +72,11 @@ RunResult run(const Recipe& recipe, const std::string& folder, const Json& label
   std::vector<int64_t> times_us;
   RunResult result;
   for (int64_t step = 0; step < trainer.steps(); ++step) {
-    const StepRecord record = trainer.step();
-    ledger.add(record);
-    if (snapshots.count(step + 1)) ledger.add_snapshot(step + 1, parameters_of(trainer));
+    StepRecord record = trainer.step();
     times_us.push_back(record.time_us);
     result.final_loss = record.loss;
+    ledger.add(std::move(record));
+    if (snapshots.count(step + 1)) ledger.add_snapshot(step + 1, parameters_of(trainer));
     if (progress) progress(step + 1, trainer.steps());
   }
   const Trainer::Evaluation evaluation = trainer.evaluate();
