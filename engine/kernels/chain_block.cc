@@ -113,32 +113,31 @@ struct GatheredLeft {
   const int64_t* offset;
 };
 
-// A group of the right operand, from some k on. Packed, the processor sees by itself what comes next, but for the
-// next group: each panel asks for its share of that.
-struct SteppedRight {
+// A group of the right operand, from some k on.
+struct Stepped {
   HWY_INLINE const float* at(int64_t k) const { return data + k * step; }
   HWY_INLINE void advance(int64_t steps) { data += steps * step; }
+  const float* data;
+  int64_t step;
+};
+
+// Packed, the processor sees by itself what comes next, but for the next group: each panel asks for its share of that.
+struct SteppedRight : Stepped {
   HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
   HWY_INLINE void prefetch_next() {
     for (int64_t line = 0; line < kNextLines; ++line, next += kLine) hwy::Prefetch(next);
   }
   static constexpr int64_t kLine = 16, kNextLines = 2;
-  const float* data;
-  int64_t step;
   const float* next;
 };
 
-struct SteppedRightInMemory {
-  HWY_INLINE const float* at(int64_t k) const { return data + k * step; }
-  HWY_INLINE void advance(int64_t steps) { data += steps * step; }
+struct SteppedRightInMemory : Stepped {
   HWY_INLINE void prefetch_step(int64_t k, int64_t width) const {
     const float* ahead = data + (k + kStepsAhead) * step;
     hwy::Prefetch(ahead);
     hwy::Prefetch(ahead + width - 1);
   }
   HWY_INLINE void prefetch_next() {}
-  const float* data;
-  int64_t step;
 };
 
 struct OffsetRight {
@@ -272,11 +271,11 @@ void RunChains(const ChainBlock& block) {
   };
   const auto stepped = [&](const float* group, int64_t panel) {
     const int64_t share = (block.depth + kStepsAhead - 1) / kStepsAhead * SteppedRight::kNextLines;
-    return SteppedRight{group, block.right_step,
+    return SteppedRight{{group, block.right_step},
                         group + block.right_group + panel * share * SteppedRight::kLine};
   };
   const auto in_memory = [&](const float* group, int64_t) {
-    return SteppedRightInMemory{group, block.right_step};
+    return SteppedRightInMemory{{group, block.right_step}};
   };
   const auto offset = [&](const float* group, int64_t) { return OffsetRight{group, block.right_offset}; };
   switch (block.left_layout) {
