@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/check.h"
 #include "bench/suite.h"
 #include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
@@ -55,6 +56,19 @@ std::function<void()> onednn_product(int64_t size, Operands& operands, std::vect
   }
 }
 
+// That oneDNN's sums are ours within what rounding explains.
+void check(const std::string& row, int64_t size, const std::function<void()>& ours, Operands& operands,
+           std::vector<float>& c, const std::function<void()>& onednn, const std::vector<float>& theirs) {
+  const std::vector<float> a = operands.a, b = operands.b;
+  operands.a = absolute(a), operands.b = absolute(b);
+  ours();
+  const std::vector<float> magnitude = c;
+  operands.a = a, operands.b = b;
+  ours();
+  onednn();
+  check_sums(row, size, c, theirs, magnitude);
+}
+
 void compare(Suite& suite, const std::string& name, bool here, int64_t size) {
   const std::string row = fmt::format("{} {}^3{}", name, size, here ? "" : ", its model");
   if (!suite.wants(row, 1)) return;
@@ -67,6 +81,7 @@ void compare(Suite& suite, const std::string& name, bool here, int64_t size) {
   };
   Comparison comparison{row, 1, 2e-9 * static_cast<double>(size * size * size), {{"ours", ours}}, {}};
   if (const auto onednn = here ? onednn_product(size, operands, onednn_c) : nullptr) {
+    check(row, size, ours, operands, c, onednn, onednn_c);
     comparison.contenders.push_back({"onednn", onednn});
   }
   suite.compare(comparison);
