@@ -3,6 +3,11 @@
 #include "engine/tensor/digest_block.h"
 
 #if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+// gcc 12 takes its own _mm512_undefined_epi32 for a mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 
 #define XXH_INLINE_ALL
