@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <utility>
 #include <vector>
+
+#include "engine/base/memory.h"
 
 namespace faultline {
 namespace {
 
 struct Block {
   int64_t capacity;
-  std::unique_ptr<float[]> data;
+  Memory data;
 };
 
 // This thread's unused memory: few blocks.
@@ -45,15 +46,15 @@ Scratch::Scratch(int64_t n) : capacity_(n) {
   Block block = take_unused(n);
   if (block.data) {
     capacity_ = block.capacity;
-    data_ = block.data.release();
+    data_ = reinterpret_cast<float*>(block.data.release());
     return;
   }
   drop_outgrown(n);
-  data_ = new float[n];
+  data_ = reinterpret_cast<float*>(allocate_memory(n * sizeof(float)).release());
   ++from_system;
 }
 
-Scratch::~Scratch() { unused.push_back({capacity_, std::unique_ptr<float[]>(data_)}); }
+Scratch::~Scratch() { unused.push_back({capacity_, Memory(reinterpret_cast<std::byte*>(data_))}); }
 
 int64_t Scratch::blocks_from_system() { return from_system; }
 

@@ -1,19 +1,16 @@
 #include "engine/tensor/storage.h"
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <new>
 #include <vector>
 
+#include "engine/base/memory.h"
 #include "engine/tensor/tensor.h"
 
 namespace faultline {
 namespace {
-
-constexpr size_t kAlignment = 64;
 
 class Pool {
  public:
@@ -35,9 +32,7 @@ class Pool {
  private:
   std::byte* from_system(size_t size) {
     ++blocks_from_system_;
-    auto* block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
-    if (!block) throw std::bad_alloc();
-    return block;
+    return allocate_memory(size).release();
   }
 
   std::byte* reuse(size_t size) {
@@ -64,7 +59,7 @@ Pool& pool() {
 }  // namespace
 
 std::shared_ptr<std::byte> allocate_storage(size_t size_bytes) {
-  const size_t size = (size_bytes + kAlignment) / kAlignment * kAlignment;
+  const size_t size = (size_bytes + kCacheLine) / kCacheLine * kCacheLine;
   return {pool().take(size), [size](std::byte* block) { pool().give_back(block, size); }};
 }
 

@@ -1,0 +1,28 @@
+#include "engine/base/memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+
+namespace faultline {
+namespace {
+
+constexpr size_t kHugePage = 1 << 21, kWorthHugePages = 1 << 20;
+
+size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+}  // namespace
+
+Memory allocate_memory(size_t bytes) {
+  const bool huge = bytes >= kWorthHugePages;
+  const size_t alignment = huge ? kHugePage : kCacheLine,
+               size = round_up(std::max<size_t>(bytes, 1), alignment);
+  Memory memory(static_cast<std::byte*>(std::aligned_alloc(alignment, size)));
+  if (!memory) throw std::bad_alloc();
+  // Only a wish: a system without such pages keeps small ones.
+  if (huge) madvise(memory.get(), size, MADV_HUGEPAGE);
+  return memory;
+}
+
+}  // namespace faultline
