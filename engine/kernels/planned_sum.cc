@@ -12,19 +12,15 @@ namespace {
 constexpr int64_t kWorkPerThread = 1 << 17;
 
 void run_tiles(const TiledSum& sum) {
-  const bool adds = sum.add_chain && sum.plan->ranges() > 0 && is_sequence(*sum.plan, sum.formats);
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
     const Scratch values(sum.tile_elements);
     for (int64_t tile = begin; tile < end; ++tile) {
-      if (adds) {
-        for_sequence(*sum.plan, [&](const KPlan::Range& range, bool adds) {
-          (adds ? sum.add_chain : sum.chain)(tile, range, values.data());
-        });
-      } else {
-        sum_ranges(
-            *sum.plan, sum.tile_elements, sum.formats,
-            [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, out); }, values.data());
-      }
+      const auto of_tile = [tile](const auto& chain) -> RangeSums {
+        if (!chain) return {};
+        return [&chain, tile](const KPlan::Range& range, float* out) { chain(tile, range, out); };
+      };
+      sum_ranges(*sum.plan, sum.tile_elements, sum.formats, of_tile(sum.chain), values.data(),
+                 of_tile(sum.add_chain));
       sum.finish(tile, values.data());
     }
   });

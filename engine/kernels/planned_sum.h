@@ -31,8 +31,7 @@ struct TiledSum {
   int64_t tile_elements = 0;  // of the largest tile
   int64_t work = 0;           // multiply-adds in all
   std::function<void(int64_t tile, const KPlan::Range& range, float* values)> chain = {};
-  // Adds a range's results to those of the ranges before it instead, in f32. Where it is set, ranges that are
-  // added one after the other take it.
+  // Adds a range's results to `values` instead, as in sum_ranges.
   std::function<void(int64_t tile, const KPlan::Range& range, float* values)> add_chain = {};
   std::function<void(int64_t tile, float* sum)> finish = {};  // `sum` may be changed
 };

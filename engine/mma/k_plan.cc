@@ -66,25 +66,17 @@ void add_all(float* sum, const float* values, int64_t n, Dtype format) {
   round_all(sum, n, format);
 }
 
-using Chain = std::function<void(const KPlan::Range&, float*)>;
-
 // Evaluates a plan for n outputs. Scratch holds the right operand of every addition under way: one a level.
 class Summer {
  public:
-  Summer(const KPlan& plan, int64_t n, const KFormats& formats, const Chain& chain)
-      : plan_(plan), n_(n), formats_(formats), chain_(chain) {
-    const int64_t levels = std::bit_width(plan.leaves.size());
-    if (plan.ranges() > 1) scratch_ = std::make_unique_for_overwrite<float[]>(levels * n);
-  }
+  Summer(const KPlan& plan, int64_t n, const KFormats& formats, const RangeSums& chain,
+         const RangeSums& add_chain)
+      : plan_(plan), n_(n), formats_(formats), chain_(chain), add_chain_(add_chain) {}
 
   void leaf(int64_t leaf, int64_t level, float* sum) {
     const std::vector<KPlan::Range>& ranges = plan_.leaves[leaf];
     chain_(ranges.front(), sum);
-    float* next = scratch(level);
-    for (size_t i = 1; i < ranges.size(); ++i) {
-      chain_(ranges[i], next);
-      add_all(sum, next, n_, formats_.accumulate);
-    }
+    for (size_t i = 1; i < ranges.size(); ++i) add_range(ranges[i], level, sum);
   }
 
   // Neighbours pairwise with an odd one passing up: the left subtree is the largest power of two of leaves.
@@ -92,6 +84,8 @@ class Summer {
     if (leaves == 1) return leaf(first, level, sum);
     const int64_t left = std::bit_floor(static_cast<uint64_t>(leaves - 1));
     tree(first, left, level, sum);
+    if (is_range(first + left) && leaves - left == 1)
+      return add_range(plan_.leaves[first + left].front(), level, sum);
     float* right = scratch(level);
     tree(first + left, leaves - left, level + 1, right);
     add_all(sum, right, n_, formats_.accumulate);
@@ -99,8 +93,12 @@ class Summer {
 
   void chain(float* sum) {
     leaf(0, 0, sum);
-    float* next = scratch(0);
     for (size_t i = 1; i < plan_.leaves.size(); ++i) {
+      if (is_range(i) && formats_.parts == Dtype::kF32) {
+        add_range(plan_.leaves[i].front(), 0, sum);
+        continue;
+      }
+      float* next = scratch(0);
       if (i == 1) round_all(sum, n_, formats_.parts);
       leaf(i, 1, next);
       round_all(next, n_, formats_.parts);
@@ -110,12 +108,28 @@ class Summer {
   }
 
  private:
-  float* scratch(int64_t level) { return scratch_.get() + level * n_; }
+  bool is_range(int64_t leaf) const { return plan_.leaves[leaf].size() == 1; }
+
+  void add_range(const KPlan::Range& range, int64_t level, float* sum) {
+    if (add_chain_ && formats_.accumulate == Dtype::kF32) return add_chain_(range, sum);
+    float* next = scratch(level);
+    chain_(range, next);
+    add_all(sum, next, n_, formats_.accumulate);
+  }
+
+  float* scratch(int64_t level) {
+    if (!scratch_) {
+      const int64_t levels = std::bit_width(plan_.leaves.size());
+      scratch_ = std::make_unique_for_overwrite<float[]>(levels * n_);
+    }
+    return scratch_.get() + level * n_;
+  }
 
   const KPlan& plan_;
   int64_t n_;
   KFormats formats_;
-  const Chain& chain_;
+  const RangeSums& chain_;
+  const RangeSums& add_chain_;
   std::unique_ptr<float[]> scratch_;
 };
 
@@ -159,13 +173,13 @@ KPlan plan_k(int64_t k, int64_t k_per_leaf, bool gradient_sum, const Arithmetic&
   return plan;
 }
 
-void sum_ranges(const KPlan& plan, int64_t n, const KFormats& formats,
-                const std::function<void(const KPlan::Range&, float*)>& chain, float* out) {
+void sum_ranges(const KPlan& plan, int64_t n, const KFormats& formats, const RangeSums& chain, float* out,
+                const RangeSums& add_chain) {
   if (plan.leaves.empty()) {
     std::fill_n(out, n, 0.0f);
     return;
   }
-  Summer summer(plan, n, formats, chain);
+  Summer summer(plan, n, formats, chain, add_chain);
   if (plan.join == KPlan::Join::kTree)
     summer.tree(0, plan.leaves.size(), 0, out);
   else

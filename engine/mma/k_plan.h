@@ -48,9 +48,12 @@ struct KFormats {
   Dtype parts = Dtype::kF32;       // chain join: the parts and their running sum as well
 };
 
-// Writes the planned sum of n outputs at once. chain(range, values) writes the n results of one range; it is
-// called once per range, in the plan's order. A plan without ranges gives +0.
-void sum_ranges(const KPlan& plan, int64_t n, const KFormats& formats,
-                const std::function<void(const KPlan::Range&, float*)>& chain, float* out);
+using RangeSums = std::function<void(const KPlan::Range&, float* values)>;
+
+// Writes the planned sum of n outputs at once. chain(range, values) writes the n results of one range; where it is
+// given, add_chain(range, values) adds them to the values instead, in f32. One of the two is called once per range, in
+// the plan's order. A plan without ranges gives +0.
+void sum_ranges(const KPlan& plan, int64_t n, const KFormats& formats, const RangeSums& chain, float* out,
+                const RangeSums& add_chain = {});
 
 }  // namespace faultline

@@ -150,6 +150,26 @@ TEST_CASE("sum_ranges: ranges are asked for in the plan's order, and none gives 
   CHECK_FALSE(std::signbit(result));
 }
 
+TEST_CASE("sum_ranges: ranges that add themselves give the same bits, each asked for once") {
+  const auto value = [](const KPlan::Range& r) { return std::sin(static_cast<float>(r.begin)); };
+  const auto chain = [&](const KPlan::Range& r, float* out) { *out = value(r); };
+  for (const KPlan& plan : {plan_k(3000, 0, false, {}), plan_k(5000, 1100, true, {}),
+                            plan_k(5000, 300, true, {}), plan_k(4000, 0, false, split(3)),
+                            plan_k(40, 0, false, split(5)), plan_k(3000, 600, true, shuffled(1, 2))}) {
+    for (const KFormats& formats :
+         {KFormats{}, KFormats{Dtype::kF16, Dtype::kF32}, KFormats{Dtype::kF32, Dtype::kF16}}) {
+      float expected = 0, got = 0;
+      sum_ranges(plan, 1, formats, chain, &expected);
+      std::vector<KPlan::Range> asked;
+      sum_ranges(
+          plan, 1, formats, [&](const KPlan::Range& r, float* out) { asked.push_back(r), *out = value(r); },
+          &got, [&](const KPlan::Range& r, float* out) { asked.push_back(r), *out += value(r); });
+      CHECK(got == expected);
+      CHECK(asked == plan.in_order());
+    }
+  }
+}
+
 TEST_CASE("sum_ranges: one range keeps the sign of zero") {
   float result = 0;
   sum_ranges(
