@@ -21,8 +21,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 // The accumulators, two vectors of the right operand and one broadcast fill the registers. One vector takes
 // as many rows as hide the latency of an addition.
 constexpr int kVectors = 2;
-constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : 12;
-constexpr int kRowsOfOneVector = 12;
+constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : HWY_TARGET == HWY_NEON ? 12 : 14;
+constexpr int kRowsOfOneVector = HWY_TARGET == HWY_AVX2 ? 12 : kRows;
+static_assert(kRowsOfOneVector <= ChainBlock::kWholePanel);
 
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
@@ -103,13 +104,15 @@ struct AlongKLeft {
   int64_t step;
 };
 
+// Runs of adjacent rows share a pointer: more pointers than registers hold would be loaded in each step.
+template <int run>
 struct GatheredLeft {
   static constexpr bool kStaysInCache = false;
-  HWY_INLINE float at(int64_t k, int i) const { return row[i][offset[k]]; }
+  HWY_INLINE float at(int64_t k, int i) const { return row[i / run][offset[k] + i % run]; }
   HWY_INLINE void advance(int64_t steps) { offset += steps; }
   HWY_INLINE void prefetch_step(int64_t) const {}
   HWY_INLINE void prefetch_lines(int) const {}
-  std::array<const float*, kRowsOfOneVector> row;
+  std::array<const float*, (kRowsOfOneVector + run - 1) / run> row;
   const int64_t* offset;
 };
 
@@ -154,7 +157,7 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
   const DF d;
   const int64_t lanes = hn::Lanes(d);
   VF sum[rows][vectors];
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
@@ -172,7 +175,7 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
       for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, right.at(k) + v * lanes);
       left.prefetch_step(k);
       right.prefetch_step(k, vectors * lanes);
-#pragma GCC unroll 12
+#pragma GCC unroll 14
       for (int i = 0; i < rows; ++i) {
         const VF a = hn::Set(d, left.at(k, i));
 #pragma GCC unroll 2
@@ -182,7 +185,7 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
     left.advance(steps);
     right.advance(steps);
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
@@ -248,17 +251,32 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
   }
 }
 
+template <class Step, class RightOfGroup>
+void RunGathered(const ChainBlock& block, const RightOfGroup& right_of) {
+  const auto run_panels = [&]<int run>(std::integral_constant<int, run>) {
+    const auto left_of = [&](int64_t begin, int64_t rows, int64_t i) {
+      GatheredLeft<run> left{{}, block.left_offset};
+      for (int64_t row = i; row < rows; row += run)
+        left.row[(row - i) / run] = block.left + block.left_row[begin + row];
+      return left;
+    };
+    RunPanels<Step, GatheredLeft<run>, SteppedRight>(block, left_of, right_of);
+  };
+  constexpr int kWholePanel = ChainBlock::kWholePanel;
+  if (block.left_run == kWholePanel) return run_panels(std::integral_constant<int, kWholePanel>());
+  if constexpr (Step::kInMemory) {
+    if (block.left_run == 3) return run_panels(std::integral_constant<int, 3>());
+    if (block.left_run == 5) return run_panels(std::integral_constant<int, 5>());
+  }
+  run_panels(std::integral_constant<int, 1>());
+}
+
 template <class Step>
 void RunChains(const ChainBlock& block) {
   const int64_t first = block.panels.begin(block.first_panel);
   // Each from row i of the panel [begin, begin + rows) on.
   const auto panel = [&](int64_t begin, int64_t rows, int64_t i) {
     return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows + i, rows};
-  };
-  const auto gathered = [&](int64_t begin, int64_t rows, int64_t i) {
-    GatheredLeft left{{}, block.left_offset};
-    for (int64_t row = i; row < rows; ++row) left.row[row - i] = block.left + block.left_row[begin + row];
-    return left;
   };
   const auto adjacent = [&](int64_t begin, int64_t, int64_t i) {
     return AdjacentLeftInMemory{{block.left + begin + i, block.left_step}};
@@ -283,7 +301,7 @@ void RunChains(const ChainBlock& block) {
       if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);
       return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, stepped);
     case LeftLayout::kGathered:
-      return RunPanels<Step, GatheredLeft, SteppedRight>(block, gathered, stepped);
+      return RunGathered<Step>(block, stepped);
     case LeftLayout::kAdjacent:
       if constexpr (Step::kInMemory)
         return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, adjacent, in_memory);

@@ -8,15 +8,20 @@ namespace faultline {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// `size` rows in the fewest panels of at most `most` rows, as equal as can be.
+// `size` rows in the fewest panels of at most `most` rows, as equal as can be without parting one of the runs of `run`
+// rows that they come in.
 struct RowPanels {
-  RowPanels(int64_t size, int64_t most)
-      : size(size), count(ceil_div(size, most)), least(size / count), longer(size % count) {}
-  int64_t begin(int64_t panel) const { return panel * least + (panel < longer ? panel : longer); }
-  int64_t rows(int64_t panel) const { return least + (panel < longer); }
+  RowPanels(int64_t size, int64_t most, int64_t run = 1)
+      : size(size),
+        count(ceil_div(size / run, most / run)),
+        run(run),
+        least(size / run / count),
+        longer(size / run % count) {}
+  int64_t begin(int64_t panel) const { return (least * panel + (panel < longer ? panel : longer)) * run; }
+  int64_t rows(int64_t panel) const { return (least + (panel < longer)) * run; }
 
   int64_t size, count;
-  int64_t least, longer;  // rows of a panel, and how many panels have one more
+  int64_t run, least, longer;  // runs of a panel, and how many panels have one more
 };
 
 // What the registers of the instruction set in use hold of a block with so many columns: rows at most, and
@@ -48,10 +53,13 @@ struct ChainBlock {
   //   kPanels    left[(b - first) * left_depth + (left_begin + k) * r + i - b]
   //   kAdjacent  left[i + k * left_step]
   //   kAlongK    left[i * left_step + k]
-  //   kGathered  left[left_row[i] + left_offset[k]]
+  //   kGathered  left[left_row[i] + left_offset[k]]; rows of a panel are adjacent in runs of left_run: 1, 3, 5, or
+  //              kWholePanel for all of them (f16 sums: 1 or kWholePanel)
   LeftLayout left_layout = LeftLayout::kPanels;
   const float* left = nullptr;
   int64_t left_begin = 0, left_depth = 0, left_step = 0;
+  static constexpr int64_t kWholePanel = 16;
+  int64_t left_run = 1;
   const int64_t* left_row = nullptr;
   const int64_t* left_offset = nullptr;
 

@@ -14,7 +14,7 @@ namespace {
 // not share sets of the L1 cache.
 constexpr int64_t kTilePositions = kCorrelationTilePositions, kTileElements = 1 << 16, kApart = 16;
 
-// On register blocks of chains. A tile is some rows of positions of one sample and some panels of channels.
+// On register blocks of chains, with positions in the vectors. A tile is some rows of positions of one sample and some panels of channels.
 class ChainCorrelation {
  public:
   explicit ChainCorrelation(const Correlation& c)
@@ -109,10 +109,9 @@ void correlate(const char* kernel, const Correlation& c, const Unit& unit, Dtype
                const Arithmetic& arithmetic) {
   const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
   const KFormats formats = k_formats(arithmetic, c.out.array.dtype);
-  if (arithmetic.unit == kFmaUnit)
-    ChainCorrelation(c).run(kernel, plan, formats);
-  else
-    correlate_on_unit(kernel, c, unit, input, plan, formats);
+  if (arithmetic.unit != kFmaUnit) return correlate_on_unit(kernel, c, unit, input, plan, formats);
+  if (channels_fill_vectors(c)) return correlate_by_channels(kernel, c, plan, formats);
+  ChainCorrelation(c).run(kernel, plan, formats);
 }
 
 }  // namespace faultline

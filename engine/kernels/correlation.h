@@ -5,6 +5,7 @@
 
 #include "engine/kernels/image_out.h"
 #include "engine/kernels/planes.h"
+#include "engine/kernels/planned_sum.h"
 #include "engine/mma/unit.h"
 
 namespace faultline {
@@ -37,6 +38,12 @@ inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t 
 // Computes the correlation on a unit, under the name `kernel` in threads_used().
 void correlate(const char* kernel, const Correlation& correlation, const Unit& unit, Dtype input,
                const Arithmetic& arithmetic);
+
+// Whether chains of fma run faster with channels in the vectors than with positions, and the product that has them
+// there.
+bool channels_fill_vectors(const Correlation& correlation);
+void correlate_by_channels(const char* kernel, const Correlation& correlation, const KPlan& plan,
+                           const KFormats& formats);
 
 // The same on a unit that packs bf16 itself.
 void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation, const UnitTiles& tiles,

@@ -19,24 +19,27 @@ constexpr int64_t kTileElements = 1 << 15, kSamplesPerLeaf = 8;
 // and one group of channels.
 class ChainGradient {
  public:
-  explicit ChainGradient(const WeightGradient& g)
+  ChainGradient(const WeightGradient& g, const KPlan& plan, const KFormats& formats)
       : g_(g),
+        plan_(plan),
+        formats_(formats),
         offsets_(g),
         positions_(offsets_.position.size()),
         K_(g.shape.N * positions_),
         registers_(register_block(g.shape.OC)),
-        panels_(offsets_.tap.size(), registers_.rows),
+        panels_(offsets_.tap.size(), registers_.rows, run_of_taps()),
         groups_(ceil_div(g.shape.OC, registers_.columns)),
         panel_tile_(std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows)),
         panel_tiles_(ceil_div(panels_.count, panel_tile_)) {}
 
-  void run(const KPlan& plan, const KFormats& formats) const {
-    TiledSum sum{"conv2d_dw", &plan, formats};
+  void run() const {
+    TiledSum sum{"conv2d_dw", &plan_, formats_};
     sum.tiles = panel_tiles_ * groups_;
     sum.tile_elements = std::min(panels_.size, panel_tile_ * registers_.rows) * registers_.columns;
     sum.work = panels_.size * g_.shape.OC * K_;
-    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, formats.accumulate, out);
+    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) { chain(tile(i), range, false, out); };
+    sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, true, out);
     };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
     run_tiled_sum(sum);
@@ -53,7 +56,14 @@ class ChainGradient {
             std::min(panel + panel_tile_, panels_.count)};
   }
 
-  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, float* out) const {
+  // The taps of a row of the kernel read adjacent values, unless a stride parts them.
+  int64_t run_of_taps() const {
+    const int64_t run = g_.shape.KW;
+    const bool adjacent = g_.shape.stride_w == 1 && formats_.accumulate == Dtype::kF32;
+    return adjacent && (run == 3 || run == 5) && run <= registers_.rows ? run : 1;
+  }
+
+  void chain(const Tile& tile, const KPlan::Range& range, bool adds, float* out) const {
     const int64_t depth = range.end - range.begin, width = registers_.columns, oc = tile.group * width;
     const Scratch right(depth * width);
     std::vector<int64_t> left_step(depth);
@@ -69,13 +79,15 @@ class ChainGradient {
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = tile.channels;
     block.depth = depth;
-    block.accumulate = accumulate;
+    block.accumulate = formats_.accumulate;
     block.left = g_.image.data();
     block.left_layout = LeftLayout::kGathered;
+    block.left_run = panels_.run;
     block.left_row = offsets_.tap.data();
     block.left_offset = left_step.data();
     block.right = right.data();
     block.right_step = width;
+    block.adds = adds;
     block.out = out;
     block.ld = width;
     run_chain_block(block);
@@ -93,6 +105,8 @@ class ChainGradient {
   }
 
   const WeightGradient& g_;
+  const KPlan& plan_;
+  KFormats formats_;
   ImageOffsets offsets_;
   int64_t positions_, K_;
   RegisterBlock registers_;
@@ -107,7 +121,7 @@ void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, con
   const KPlan plan = plan_k(g.shape.N * positions, kSamplesPerLeaf * positions, true, arithmetic);
   const KFormats formats = k_formats(arithmetic, g.dw.dtype);
   if (arithmetic.unit == kFmaUnit)
-    ChainGradient(g).run(plan, formats);
+    ChainGradient(g, plan, formats).run();
   else
     weight_gradient_on_unit(g, unit, input, plan, formats);
 }

@@ -144,12 +144,13 @@ const Conv2dShape kLenet1{10, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}, kLenet2{10, 6, 14
 
 // Strides 1, 2, 3, paddings, a stride beyond the kernel, kernels as large as the image, one pixel.
 const Conv2dShape kShapes[] = {
-    {2, 3, 9, 7, 4, 3, 3, 1, 1, 1, 1},   {3, 2, 8, 11, 7, 3, 2, 2, 2, 0, 1},
-    {2, 3, 10, 10, 5, 4, 5, 3, 2, 2, 3}, {1, 1, 7, 7, 1, 7, 7, 1, 1, 0, 0},
-    {9, 4, 5, 6, 17, 1, 1, 1, 1, 0, 0},  {2, 4, 9, 9, 3, 1, 1, 2, 3, 0, 0},
-    {2, 2, 5, 4, 3, 2, 2, 4, 5, 1, 1},   {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
-    {2, 1, 3, 3, 2, 3, 3, 1, 1, 4, 5},   {17, 2, 6, 5, 9, 3, 3, 2, 1, 1, 1},
-    {1, 60, 6, 6, 25, 3, 3, 1, 1, 1, 1}, {1, 3, 40, 60, 2, 2, 3, 1, 1, 0, 1},
+    {2, 3, 9, 7, 4, 3, 3, 1, 1, 1, 1},    {3, 2, 8, 11, 7, 3, 2, 2, 2, 0, 1},
+    {2, 3, 10, 10, 5, 4, 5, 3, 2, 2, 3},  {1, 1, 7, 7, 1, 7, 7, 1, 1, 0, 0},
+    {9, 4, 5, 6, 17, 1, 1, 1, 1, 0, 0},   {2, 4, 9, 9, 3, 1, 1, 2, 3, 0, 0},
+    {2, 2, 5, 4, 3, 2, 2, 4, 5, 1, 1},    {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+    {2, 1, 3, 3, 2, 3, 3, 1, 1, 4, 5},    {17, 2, 6, 5, 9, 3, 3, 2, 1, 1, 1},
+    {1, 60, 6, 6, 25, 3, 3, 1, 1, 1, 1},  {1, 3, 40, 60, 2, 2, 3, 1, 1, 0, 1},
+    {2, 16, 9, 17, 40, 3, 5, 1, 1, 1, 2}, {2, 33, 11, 31, 16, 3, 3, 2, 1, 1, 1},
 };
 
 TEST_CASE("conv2d: forward, dx and dw equal the scalar definition for every stride and padding") {
@@ -212,7 +213,7 @@ TEST_CASE("conv2d: a padding tap is +0, so a sum that underflowed to -0 becomes 
 
 TEST_CASE("conv2d: an f16 accumulator rounds every step") {
   for (Fill fill : {Fill::kReals, Fill::kSpecials}) {
-    for (int shape : {0, 1, 9, 10}) {
+    for (int shape : {0, 1, 9, 10, 12}) {
       Case c{kShapes[shape], Dtype::kF16, Dtype::kF16, fill};
       c.how.accumulate = Dtype::kF16;
       check(c);

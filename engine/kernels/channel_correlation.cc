@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <numeric>
+
+#include "engine/kernels/chain_block.h"
+#include "engine/kernels/correlation.h"
+#include "engine/kernels/packing.h"
+#include "engine/kernels/scratch.h"
+
+namespace faultline {
+namespace {
+
+constexpr int64_t kTileElements = 1 << 15;
+// So few positions of a row take as long as this many.
+constexpr int64_t kLeastColumns = 8;
+// A vector of positions crosses a line of the cache.
+constexpr double kCrossing = 1.25;
+
+// On register blocks of chains, with channels in the vectors: the image is broadcast from where it lies, a row of
+// outputs at a time, and the weights are packed with their channels side by side. A tile is some rows of one sample.
+class ChannelCorrelation {
+ public:
+  explicit ChannelCorrelation(const Correlation& c)
+      : c_(c),
+        layout_(c.planes.layout()),
+        registers_(register_block(c.M)),
+        panels_(c.cols, registers_.rows),
+        stride_(ceil_div(c.M, registers_.columns) * registers_.columns),
+        row_tile_(std::clamp<int64_t>(kTileElements / stride_ / c.cols, 1, c.rows)),
+        row_tiles_(ceil_div(c.rows, row_tile_)),
+        column_(c.cols),
+        weights_(stride_ * c.K()) {
+    std::iota(column_.begin(), column_.end(), 0);
+    pack_weights();
+  }
+
+  void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
+    TiledSum sum{kernel, &plan, formats};
+    sum.tiles = layout_.N * row_tiles_;
+    sum.tile_elements = row_tile_ * c_.cols * stride_;
+    sum.work = layout_.N * stride_ * c_.rows * c_.cols * c_.K();
+    sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
+      chain(tile, range, formats.accumulate, false, out);
+    };
+    sum.add_chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
+      chain(tile, range, formats.accumulate, true, out);
+    };
+    sum.finish = [&](int64_t tile, float* sums) { finish(tile, sums); };
+    run_tiled_sum(sum);
+  }
+
+ private:
+  int64_t row(int64_t tile) const { return tile % row_tiles_ * row_tile_; }
+  int64_t rows(int64_t tile) const { return std::min(row_tile_, c_.rows - row(tile)); }
+
+  void pack_weights() {
+    float* out = weights_.data();
+    for (int64_t m = 0; m < c_.M; m += registers_.columns) {
+      const int64_t n = std::min(registers_.columns, c_.M - m);
+      for (const int64_t step : c_.weight_step) {
+        const float* from = c_.weights + m * c_.weight_row + step;
+        for (int64_t i = 0; i < n; ++i) out[i] = from[i * c_.weight_row];
+        std::fill(out + n, out + registers_.columns, 0.0f);
+        out += registers_.columns;
+      }
+    }
+  }
+
+  void chain(int64_t tile, const KPlan::Range& range, Dtype accumulate, bool adds, float* out) const {
+    ChainBlock block{panels_, 0, panels_.count};
+    block.columns = c_.M;
+    block.depth = range.end - range.begin;
+    block.accumulate = accumulate;
+    block.left_layout = LeftLayout::kGathered;
+    block.left_run = ChainBlock::kWholePanel;
+    block.left_row = column_.data();
+    block.left_offset = c_.tap.data() + range.begin;
+    block.right = weights_.data() + range.begin * registers_.columns;
+    block.right_step = registers_.columns;
+    block.right_group = c_.K() * registers_.columns;
+    block.adds = adds;
+    block.ld = stride_;
+    const float* image = c_.planes.data() + tile / row_tiles_ * layout_.sample() + row(tile) * layout_.width;
+    for (int64_t r = 0; r < rows(tile); ++r) {
+      block.left = image + r * layout_.width;
+      block.out = out + r * c_.cols * stride_;
+      run_chain_block(block);
+    }
+  }
+
+  void finish(int64_t tile, const float* sums) const {
+    const int64_t positions = rows(tile) * c_.cols;
+    const Scratch turned(c_.M * positions);
+    copy_dense({sums, 1, stride_}, c_.M, positions, turned.data());
+    for (int64_t m = 0; m < c_.M; ++m) {
+      store_rows(c_, tile / row_tiles_, m, row(tile), rows(tile), c_.cols, turned.data() + m * positions);
+    }
+  }
+
+  const Correlation& c_;
+  const PlaneLayout& layout_;
+  RegisterBlock registers_;
+  RowPanels panels_;
+  int64_t stride_;  // of a position in a tile
+  int64_t row_tile_, row_tiles_;
+  std::vector<int64_t> column_;
+  Scratch weights_;
+};
+
+}  // namespace
+
+bool channels_fill_vectors(const Correlation& c) {
+  const int64_t width = register_block(c.M).columns;
+  const int64_t by_channels = ceil_div(c.M, width) * width * std::max(c.cols, kLeastColumns);
+  return by_channels < kCrossing * static_cast<double>(c.M * c.planes.layout().width);
+}
+
+void correlate_by_channels(const char* kernel, const Correlation& c, const KPlan& plan,
+                           const KFormats& formats) {
+  ChannelCorrelation(c).run(kernel, plan, formats);
+}
+
+}  // namespace faultline
