@@ -21,7 +21,7 @@ class ChannelCorrelation {
  public:
   explicit ChannelCorrelation(const Correlation& c)
       : c_(c),
-        layout_(c.planes.layout()),
+        layout_(c.layout),
         registers_(register_block(c.M)),
         panels_(c.cols, registers_.rows),
         stride_(ceil_div(c.M, registers_.columns) * registers_.columns),
@@ -33,18 +33,21 @@ class ChannelCorrelation {
     pack_weights();
   }
 
-  void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
+  // Of the samples from `sample` on.
+  void run(const char* kernel, const Planes& planes, int64_t sample, const KPlan& plan,
+           const KFormats& formats) const {
+    const int64_t N = planes.layout().N;
     TiledSum sum{kernel, &plan, formats};
-    sum.tiles = layout_.N * row_tiles_;
+    sum.tiles = N * row_tiles_;
     sum.tile_elements = row_tile_ * c_.cols * stride_;
-    sum.work = layout_.N * stride_ * c_.rows * c_.cols * c_.K();
+    sum.work = N * stride_ * c_.rows * c_.cols * c_.K();
     sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
-      chain(tile, range, formats.accumulate, false, out);
+      chain(planes, tile, range, formats.accumulate, false, out);
     };
     sum.add_chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
-      chain(tile, range, formats.accumulate, true, out);
+      chain(planes, tile, range, formats.accumulate, true, out);
     };
-    sum.finish = [&](int64_t tile, float* sums) { finish(tile, sums); };
+    sum.finish = [&](int64_t tile, float* sums) { finish(sample, tile, sums); };
     run_tiled_sum(sum);
   }
 
@@ -65,7 +68,8 @@ class ChannelCorrelation {
     }
   }
 
-  void chain(int64_t tile, const KPlan::Range& range, Dtype accumulate, bool adds, float* out) const {
+  void chain(const Planes& planes, int64_t tile, const KPlan::Range& range, Dtype accumulate, bool adds,
+             float* out) const {
     ChainBlock block{panels_, 0, panels_.count};
     block.columns = c_.M;
     block.depth = range.end - range.begin;
@@ -79,7 +83,7 @@ class ChannelCorrelation {
     block.right_group = c_.K() * registers_.columns;
     block.adds = adds;
     block.ld = stride_;
-    const float* image = c_.planes.data() + tile / row_tiles_ * layout_.sample() + row(tile) * layout_.width;
+    const float* image = planes.data() + tile / row_tiles_ * layout_.sample() + row(tile) * layout_.width;
     for (int64_t r = 0; r < rows(tile); ++r) {
       block.left = image + r * layout_.width;
       block.out = out + r * c_.cols * stride_;
@@ -87,13 +91,18 @@ class ChannelCorrelation {
     }
   }
 
-  void finish(int64_t tile, const float* sums) const {
+  void finish(int64_t sample, int64_t tile, const float* sums) const {
+    const ImageOut& out = c_.out;
     const int64_t positions = rows(tile) * c_.cols;
-    const Scratch turned(c_.M * positions);
-    copy_dense({sums, 1, stride_}, c_.M, positions, turned.data());
-    for (int64_t m = 0; m < c_.M; ++m) {
-      store_rows(c_, tile / row_tiles_, m, row(tile), rows(tile), c_.cols, turned.data() + m * positions);
+    sample += tile / row_tiles_;
+    if (out.array.dtype == Dtype::kF32 && !out.bias && out.col == 1 && out.row == c_.cols) {
+      float* y = static_cast<float*>(out.array.data) + out.first + sample * out.sample + row(tile) * out.row;
+      return copy_transposed(sums, stride_, c_.M, positions, y, out.channel);
     }
+    const Scratch turned(c_.M * positions);
+    copy_transposed(sums, stride_, c_.M, positions, turned.data(), positions);
+    for (int64_t m = 0; m < c_.M; ++m)
+      store_rows(c_, sample, m, row(tile), rows(tile), c_.cols, turned.data() + m * positions);
   }
 
   const Correlation& c_;
@@ -111,12 +120,15 @@ class ChannelCorrelation {
 bool channels_fill_vectors(const Correlation& c) {
   const int64_t width = register_block(c.M).columns;
   const int64_t by_channels = ceil_div(c.M, width) * width * std::max(c.cols, kLeastColumns);
-  return by_channels < kCrossing * static_cast<double>(c.M * c.planes.layout().width);
+  return by_channels < kCrossing * static_cast<double>(c.M * c.layout.width);
 }
 
-void correlate_by_channels(const char* kernel, const Correlation& c, const KPlan& plan,
-                           const KFormats& formats) {
-  ChannelCorrelation(c).run(kernel, plan, formats);
+void correlate_by_channels(const char* kernel, const Correlation& c, const PlaneSource& source,
+                           const KPlan& plan, const KFormats& formats) {
+  const ChannelCorrelation correlation(c);
+  for_few_samples(source, [&](const Planes& planes, int64_t sample) {
+    correlation.run(kernel, planes, sample, plan, formats);
+  });
 }
 
 }  // namespace faultline

@@ -71,24 +71,23 @@ PlaneLayout gradient_layout(const Conv2dShape& s) {
 
 // The outputs of the forward product.
 template <class T>
-CorrelationOf<T> forward_correlation(const Conv2dShape& s, const PlanesOf<T>& planes, const T* weights,
+CorrelationOf<T> forward_correlation(const Conv2dShape& s, const PlaneLayout& layout, const T* weights,
                                      const float* bias, Array y) {
   const int64_t OH = s.OH(), OW = s.OW(), K = s.C * s.KH * s.KW;
   std::vector<int64_t> weight_step(K);
   std::iota(weight_step.begin(), weight_step.end(), 0);
   const ImageOut out{y, 0, s.OC * OH * OW, OH * OW, OW, 1, bias};
-  return {planes, s.OC, OH, OW, weights, K, weight_step, image_taps(s, planes.layout()), out};
+  return {layout, s.OC, OH, OW, weights, K, weight_step, image_taps(s, layout), out};
 }
 
 // The inputs of one residue on each axis.
 template <class T>
-CorrelationOf<T> residue_correlation(const Conv2dShape& s, int64_t rh, int64_t rw, const PlanesOf<T>& planes,
+CorrelationOf<T> residue_correlation(const Conv2dShape& s, int64_t rh, int64_t rw, const PlaneLayout& layout,
                                      const T* weights, Array dx) {
   const Residue h(rh, s.H, s.KH, s.stride_h, s.pad_h), w(rw, s.W, s.KW, s.stride_w, s.pad_w);
-  const PlaneLayout& layout = planes.layout();
   const int64_t ih = h.begin * s.stride_h + rh - s.pad_h, iw = w.begin * s.stride_w + rw - s.pad_w;
   const ImageOut out{dx, ih * s.W + iw, s.C * s.H * s.W, s.H * s.W, s.stride_h * s.W, s.stride_w, nullptr};
-  CorrelationOf<T> c{planes, s.C, h.end - h.begin, w.end - w.begin, weights, s.KH * s.KW, {}, {}, out};
+  CorrelationOf<T> c{layout, s.C, h.end - h.begin, w.end - w.begin, weights, s.KH * s.KW, {}, {}, out};
   for (int64_t oc = 0; oc < s.OC; ++oc) {
     for (int64_t a = 0; a < h.taps; ++a) {
       for (int64_t b = 0; b < w.taps; ++b) {
@@ -102,10 +101,10 @@ CorrelationOf<T> residue_correlation(const Conv2dShape& s, int64_t rh, int64_t r
 
 // Calls body(c) for the part of dx of each residue.
 template <class T, class Body>
-void for_residues(const Conv2dShape& s, const PlanesOf<T>& planes, const T* weights, Array dx, Body body) {
+void for_residues(const Conv2dShape& s, const PlaneLayout& layout, const T* weights, Array dx, Body body) {
   for (int64_t rh = 0; rh < s.stride_h; ++rh) {
     for (int64_t rw = 0; rw < s.stride_w; ++rw) {
-      const CorrelationOf<T> c = residue_correlation(s, rh, rw, planes, weights, dx);
+      const CorrelationOf<T> c = residue_correlation(s, rh, rw, layout, weights, dx);
       if (c.rows > 0 && c.cols > 0) body(c);
     }
   }
@@ -119,33 +118,38 @@ void conv2d_forward(const char* op_name, const Conv2dShape& shape, ConstArray x,
                     const float* bias, Array y, const Arithmetic& arithmetic) {
   const Unit& unit = check(op_name, shape, x.dtype, w.dtype, y.dtype, arithmetic);
   if (shape.N == 0) return;
+  const PlaneSource source{image_layout(shape), x, arithmetic};
   if (unit.tiles.multiply) {
-    const PlanesOf<Bf16> planes(image_layout(shape), x, arithmetic);
-    return correlate_by_tiles("conv2d_forward", forward_correlation(shape, planes, bf16(w), bias, y),
-                              unit.tiles, arithmetic);
+    return correlate_by_tiles("conv2d_forward", forward_correlation(shape, source.layout, bf16(w), bias, y),
+                              PlanesOf<Bf16>(source), unit.tiles, arithmetic);
   }
   std::vector<float> storage;
   const F32Matrix weights = widen_weights(shape, w, arithmetic, storage);
-  const Planes planes(image_layout(shape), x, arithmetic);
-  const Correlation c = forward_correlation(shape, planes, weights.data, bias, y);
-  correlate("conv2d_forward", c, unit, unit_input(arithmetic, x.dtype), arithmetic);
+  const Correlation c = forward_correlation(shape, source.layout, weights.data, bias, y);
+  if (arithmetic.unit == kFmaUnit) return correlate_chains("conv2d_forward", c, source, arithmetic);
+  correlate_on_unit("conv2d_forward", c, Planes(source), unit, unit_input(arithmetic, x.dtype), arithmetic);
 }
 
 void conv2d_dx(const char* op_name, const Conv2dShape& shape, ConstArray dy, ConstArray w, Array dx,
                const Arithmetic& arithmetic) {
   const Unit& unit = check(op_name, shape, dy.dtype, w.dtype, dx.dtype, arithmetic);
   if (shape.N == 0) return;
+  const PlaneSource source{gradient_layout(shape), dy, arithmetic};
   if (unit.tiles.multiply) {
-    const PlanesOf<Bf16> planes(gradient_layout(shape), dy, arithmetic);
-    return for_residues(shape, planes, bf16(w), dx, [&](const CorrelationOf<Bf16>& c) {
-      correlate_by_tiles("conv2d_dx", c, unit.tiles, arithmetic);
+    const PlanesOf<Bf16> planes(source);
+    return for_residues(shape, source.layout, bf16(w), dx, [&](const CorrelationOf<Bf16>& c) {
+      correlate_by_tiles("conv2d_dx", c, planes, unit.tiles, arithmetic);
     });
   }
   std::vector<float> storage;
   const F32Matrix weights = widen_weights(shape, w, arithmetic, storage);
-  const Planes planes(gradient_layout(shape), dy, arithmetic);
-  for_residues(shape, planes, weights.data, dx, [&](const Correlation& c) {
-    correlate("conv2d_dx", c, unit, unit_input(arithmetic, dy.dtype), arithmetic);
+  if (arithmetic.unit == kFmaUnit) {
+    return for_residues(shape, source.layout, weights.data, dx,
+                        [&](const Correlation& c) { correlate_chains("conv2d_dx", c, source, arithmetic); });
+  }
+  const Planes planes(source);
+  for_residues(shape, source.layout, weights.data, dx, [&](const Correlation& c) {
+    correlate_on_unit("conv2d_dx", c, planes, unit, unit_input(arithmetic, dy.dtype), arithmetic);
   });
 }
 
@@ -153,14 +157,14 @@ void conv2d_dw(const char* op_name, const Conv2dShape& shape, ConstArray x, Cons
                const Arithmetic& arithmetic) {
   const Unit& unit = check(op_name, shape, x.dtype, dy.dtype, dw.dtype, arithmetic);
   if (unit.tiles.multiply) {
-    const PlanesOf<Bf16> image(image_layout(shape), x, arithmetic);
+    const PlanesOf<Bf16> image({image_layout(shape), x, arithmetic});
     return weight_gradient_by_tiles({shape, image, bf16(dy), dw}, unit.tiles, arithmetic);
   }
   std::vector<float> storage;
   const int64_t positions = shape.OH() * shape.OW();
   const Operand lines{dy.data, dy.dtype, positions, 1};
   const F32Matrix gradient = widen_operand(lines, shape.N * shape.OC, positions, arithmetic, storage);
-  const Planes planes(image_layout(shape), x, arithmetic);
+  const Planes planes({image_layout(shape), x, arithmetic});
   weight_gradient({shape, planes, gradient, dw}, unit, unit_input(arithmetic, x.dtype), arithmetic);
 }
 

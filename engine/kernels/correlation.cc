@@ -5,7 +5,6 @@
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/scratch.h"
-#include "engine/kernels/unit_correlation.h"
 
 namespace faultline {
 namespace {
@@ -19,7 +18,7 @@ class ChainCorrelation {
  public:
   explicit ChainCorrelation(const Correlation& c)
       : c_(c),
-        layout_(c.planes.layout()),
+        layout_(c.layout),
         registers_(register_block(kTilePositions)),
         panels_(c.M, registers_.rows),
         packed_(c.M * c.K()) {
@@ -33,18 +32,21 @@ class ChainCorrelation {
     pack_weights();
   }
 
-  void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
+  // Of the samples from `sample` on.
+  void run(const char* kernel, const Planes& planes, int64_t sample, const KPlan& plan,
+           const KFormats& formats) const {
+    const int64_t N = planes.layout().N;
     TiledSum sum{kernel, &plan, formats};
-    sum.tiles = layout_.N * row_tiles_ * panel_tiles_;
+    sum.tiles = N * row_tiles_ * panel_tiles_;
     sum.tile_elements = std::min(panel_tile_ * registers_.rows, c_.M) * stride_;
-    sum.work = layout_.N * c_.M * c_.rows * layout_.width * c_.K();
+    sum.work = N * c_.M * c_.rows * layout_.width * c_.K();
     sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, formats.accumulate, false, out);
+      chain(planes, tile(i), range, formats.accumulate, false, out);
     };
     sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, formats.accumulate, true, out);
+      chain(planes, tile(i), range, formats.accumulate, true, out);
     };
-    sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
+    sum.finish = [&](int64_t i, float* values) { finish(sample, tile(i), values); };
     run_tiled_sum(sum);
   }
 
@@ -70,7 +72,8 @@ class ChainCorrelation {
     }
   }
 
-  void chain(const Tile& tile, const KPlan::Range& range, Dtype accumulate, bool adds, float* out) const {
+  void chain(const Planes& planes, const Tile& tile, const KPlan::Range& range, Dtype accumulate, bool adds,
+             float* out) const {
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.columns = (tile.rows - 1) * layout_.width + c_.cols;
     block.depth = range.end - range.begin;
@@ -78,7 +81,7 @@ class ChainCorrelation {
     block.left = packed_.data() + panels_.begin(tile.first_panel) * c_.K();
     block.left_begin = range.begin;
     block.left_depth = c_.K();
-    block.right = c_.planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;
+    block.right = planes.data() + tile.sample * layout_.sample() + tile.row * layout_.width;
     block.right_offset = c_.tap.data() + range.begin;
     block.right_group = registers_.columns;
     block.adds = adds;
@@ -87,10 +90,11 @@ class ChainCorrelation {
     run_chain_block(block);
   }
 
-  void finish(const Tile& tile, float* values) const {
+  void finish(int64_t sample, const Tile& tile, float* values) const {
     const int64_t first = panels_.begin(tile.first_panel), last = panels_.begin(tile.last_panel);
     for (int64_t m = first; m < last; ++m) {
-      store_rows(c_, tile.sample, m, tile.row, tile.rows, layout_.width, values + (m - first) * stride_);
+      store_rows(c_, sample + tile.sample, m, tile.row, tile.rows, layout_.width,
+                 values + (m - first) * stride_);
     }
   }
 
@@ -105,13 +109,15 @@ class ChainCorrelation {
 
 }  // namespace
 
-void correlate(const char* kernel, const Correlation& c, const Unit& unit, Dtype input,
-               const Arithmetic& arithmetic) {
+void correlate_chains(const char* kernel, const Correlation& c, const PlaneSource& source,
+                      const Arithmetic& arithmetic) {
   const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
   const KFormats formats = k_formats(arithmetic, c.out.array.dtype);
-  if (arithmetic.unit != kFmaUnit) return correlate_on_unit(kernel, c, unit, input, plan, formats);
-  if (channels_fill_vectors(c)) return correlate_by_channels(kernel, c, plan, formats);
-  ChainCorrelation(c).run(kernel, plan, formats);
+  if (channels_fill_vectors(c)) return correlate_by_channels(kernel, c, source, plan, formats);
+  const ChainCorrelation correlation(c);
+  for_few_samples(source, [&](const Planes& planes, int64_t sample) {
+    correlation.run(kernel, planes, sample, plan, formats);
+  });
 }
 
 }  // namespace faultline

@@ -17,7 +17,7 @@ inline constexpr int64_t kCorrelationTilePositions = 1024;
 // convolution forward, or the part of dx whose positions have one residue of the stride.
 template <class T>
 struct CorrelationOf {
-  const PlanesOf<T>& planes;
+  const PlaneLayout& layout;  // of the planes
   int64_t M, rows, cols;
   const T* weights;  // element (m, k) at m * weight_row + weight_step[k]
   int64_t weight_row;
@@ -35,18 +35,19 @@ inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t 
   store_rows(c.out, c.cols, sample, m, row, rows, stride, values);
 }
 
-// Computes the correlation on a unit, under the name `kernel` in threads_used().
-void correlate(const char* kernel, const Correlation& correlation, const Unit& unit, Dtype input,
-               const Arithmetic& arithmetic);
+// Computes the correlation in chains of fma, under the name `kernel` in threads_used().
+void correlate_chains(const char* kernel, const Correlation& correlation, const PlaneSource& source,
+                      const Arithmetic& arithmetic);
 
-// Whether chains of fma run faster with channels in the vectors than with positions, and the product that has them
-// there.
+// Whether chains run faster with channels in the vectors than with positions, and the product that has them there.
 bool channels_fill_vectors(const Correlation& correlation);
-void correlate_by_channels(const char* kernel, const Correlation& correlation, const KPlan& plan,
-                           const KFormats& formats);
+void correlate_by_channels(const char* kernel, const Correlation& correlation, const PlaneSource& source,
+                           const KPlan& plan, const KFormats& formats);
 
-// The same on a unit that packs bf16 itself.
-void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation, const UnitTiles& tiles,
-                        const Arithmetic& arithmetic);
+// The same on any other unit, and on one that packs bf16 itself.
+void correlate_on_unit(const char* kernel, const Correlation& correlation, const Planes& planes,
+                       const Unit& unit, Dtype input, const Arithmetic& arithmetic);
+void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation,
+                        const PlanesOf<Bf16>& planes, const UnitTiles& tiles, const Arithmetic& arithmetic);
 
 }  // namespace faultline

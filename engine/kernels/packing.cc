@@ -204,6 +204,20 @@ void pack_groups(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_
   }
 }
 
+void copy_transposed(const float* in, int64_t stride, int64_t rows, int64_t cols, float* out,
+                     int64_t out_stride) {
+  for (int64_t i = 0; i < rows; i += 8) {
+    int64_t j = 0;
+    if (i + 8 <= rows) {
+      for (; j + 8 <= cols; j += 8)
+        transpose_8x8(in + j * stride + i, stride, 8, out_stride, out + i * out_stride + j);
+    }
+    for (; j < cols; ++j) {
+      for (int64_t k = i; k < std::min(i + 8, rows); ++k) out[k * out_stride + j] = in[j * stride + k];
+    }
+  }
+}
+
 void copy_dense(const F32Matrix& matrix, int64_t rows, int64_t cols, float* out) {
   pack_panel(matrix, rows, cols, cols, out);
 }

@@ -32,6 +32,10 @@ void pack_panels(const F32Matrix& matrix, int64_t depth, const RowPanels& panels
 void pack_groups(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, int64_t group_stride,
                  float* out);
 
+// Writes out[i * out_stride + j] = in[j * stride + i] for i < rows, j < cols.
+void copy_transposed(const float* in, int64_t stride, int64_t rows, int64_t cols, float* out,
+                     int64_t out_stride);
+
 // Copies a matrix to dense rows.
 void copy_dense(const F32Matrix& matrix, int64_t rows, int64_t cols, float* out);
 

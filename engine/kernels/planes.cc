@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
@@ -24,20 +25,36 @@ int64_t storage_size(const PlaneLayout& layout) {
 
 }  // namespace
 
+PlaneSource PlaneSource::samples(int64_t first, int64_t count) const {
+  PlaneSource part = *this;
+  part.layout.N = count;
+  const int64_t before = first * layout.C * layout.H * layout.W * size_bytes(images.dtype);
+  part.images.data = static_cast<const char*>(images.data) + before;
+  return part;
+}
+
+void for_few_samples(const PlaneSource& source, const std::function<void(const Planes&, int64_t)>& body) {
+  const int64_t bytes = source.layout.sample() * static_cast<int64_t>(sizeof(float));
+  const int64_t few = threads() * std::max<int64_t>(1, l2_cache_bytes() / 2 / bytes), N = source.layout.N;
+  for (int64_t first = 0; first < N; first += few)
+    body(Planes(source.samples(first, std::min(few, N - first))), first);
+}
+
 template <class T>
-PlanesOf<T>::PlanesOf(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic)
-    : layout_(layout), data_((storage_size(layout) * sizeof(T) + sizeof(float) - 1) / sizeof(float)) {
+PlanesOf<T>::PlanesOf(const PlaneSource& source)
+    : layout_(source.layout), data_((storage_size(layout_) * sizeof(T) + sizeof(float) - 1) / sizeof(float)) {
+  const PlaneLayout& layout = layout_;
   const int64_t planes = layout.N * layout.C, plane = layout.sample() / layout.C;
   T* const out = reinterpret_cast<T*>(data_.data());
   std::fill(out + planes * plane, out + storage_size(layout), T{});
-  const int64_t source_bytes = layout.H * layout.W * size_bytes(source.dtype);
+  const int64_t source_bytes = layout.H * layout.W * size_bytes(source.images.dtype);
   const int64_t grain = thread_grain(planes, kMoveWork * planes * plane);
   parallel_for("conv2d.planes", planes, grain, [&](int64_t begin, int64_t end) {
     const Scratch line(layout.H * layout.W);
     T* const image = reinterpret_cast<T*>(line.data());
     for (int64_t i = begin; i < end; ++i) {
-      copy_plane(static_cast<const char*>(source.data) + i * source_bytes, source.dtype, arithmetic, image,
-                 out + i * plane);
+      copy_plane(static_cast<const char*>(source.images.data) + i * source_bytes, source.images.dtype,
+                 source.arithmetic, image, out + i * plane);
     }
   });
 }
@@ -51,13 +68,20 @@ void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& 
   const int64_t w_end = std::min(l.W, l.origin_w + l.width * l.stride_w);
   const int64_t rows = h_end - h_begin, n = w_end - w_begin, size = l.sample() / l.C;
   // The type's zero bytes are +0, and gcc makes a loop of std::fill here.
-  if (rows * n != size) std::memset(out, 0, size * sizeof(T));
-  if (rows <= 0 || n <= 0) return;
+  const auto clear = [out](int64_t begin, int64_t end) {
+    std::memset(out + begin, 0, (end - begin) * sizeof(T));
+  };
+  if (rows <= 0 || n <= 0) return clear(0, size);
   const int64_t u = h_begin - l.origin_h, v = w_begin - l.origin_w;
   const ConstRows from{source + (h_begin * l.W + w_begin) * size_bytes(dtype), dtype, l.W};
   if (l.stride_h == 1 && l.stride_w == 1) {
-    convert_rows(from, {out + l.offset(0, u, v), kStored<T>, l.width}, rows, n);
+    const int64_t first = l.offset(0, u, v), last = first + (rows - 1) * l.width + n;
+    clear(0, first);
+    for (int64_t gap = first + n; gap < last; gap += l.width) std::fill_n(out + gap, l.width - n, T{});
+    clear(last, size);
+    convert_rows(from, {out + first, kStored<T>, l.width}, rows, n);
   } else {
+    clear(0, size);
     convert_rows(from, {image, kStored<T>, n}, rows, n);
     for (int64_t i = 0; i < rows * n; ++i) out[l.offset(0, u + i / n, v + i % n)] = image[i];
   }

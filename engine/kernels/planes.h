@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "engine/kernels/conv2d.h"
@@ -25,6 +26,15 @@ struct PlaneLayout {
   }
 };
 
+// Images as they lie, and what of them is copied.
+struct PlaneSource {
+  PlaneLayout layout;
+  ConstArray images;
+  const Arithmetic& arithmetic;  // says whether f32 is rounded to tf32
+
+  PlaneSource samples(int64_t first, int64_t count) const;
+};
+
 // Images with their padding as +0, widened to f32 or, of bf16, as they are. In this form the values that a tap of a
 // convolution reads, for outputs side by side, lie side by side whatever the stride: a register block reads them
 // where they are.
@@ -32,7 +42,7 @@ struct PlaneLayout {
 template <class T>
 class PlanesOf {
  public:
-  PlanesOf(const PlaneLayout& layout, ConstArray source, const Arithmetic& arithmetic);
+  explicit PlanesOf(const PlaneSource& source);
 
   const PlaneLayout& layout() const { return layout_; }
   const T* data() const { return reinterpret_cast<const T*>(data_.data()); }
@@ -44,6 +54,9 @@ class PlanesOf {
   Scratch data_;
 };
 using Planes = PlanesOf<float>;
+
+// Calls body(planes, first sample) for few samples at a time, whose planes are still in a cache when they are read.
+void for_few_samples(const PlaneSource& source, const std::function<void(const Planes&, int64_t)>& body);
 
 // The image of a convolution as forward and dw read it.
 PlaneLayout image_layout(const Conv2dShape& shape);

@@ -16,10 +16,12 @@ constexpr int64_t kTileElements = 1 << 15;
 // positions behind each row that belong to no output.
 class TileCorrelation {
  public:
-  TileCorrelation(const char* kernel, const CorrelationOf<Bf16>& c, const UnitTiles& tiles, const KPlan& plan)
+  TileCorrelation(const char* kernel, const CorrelationOf<Bf16>& c, const PlanesOf<Bf16>& planes,
+                  const UnitTiles& tiles, const KPlan& plan)
       : c_(c),
+        planes_(planes),
         tiles_(tiles),
-        width_(c.planes.layout().width),
+        width_(c.layout.width),
         row_tile_(std::clamp<int64_t>(most_positions() / width_, 1, c.rows)),
         row_tiles_(ceil_div(c.rows, row_tile_)),
         stride_(round_to_unit_block(row_tile_ * width_)),
@@ -31,9 +33,9 @@ class TileCorrelation {
 
   void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
     TiledSum sum{kernel, &plan, formats};
-    sum.tiles = c_.planes.layout().N * row_tiles_;
+    sum.tiles = c_.layout.N * row_tiles_;
     sum.tile_elements = round_to_unit_block(c_.M) * stride_;
-    sum.work = c_.planes.layout().N * c_.M * c_.rows * width_ * c_.K() / kTileSpeed;
+    sum.work = c_.layout.N * c_.M * c_.rows * width_ * c_.K() / kTileSpeed;
     sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) { chain(tile, range, out); };
     sum.finish = [&](int64_t tile, float* sums) {
       for (int64_t m = 0; m < c_.M; ++m) {
@@ -56,8 +58,7 @@ class TileCorrelation {
   int64_t rows(int64_t tile) const { return std::min(row_tile_, c_.rows - row(tile)); }
 
   void chain(int64_t tile, const KPlan::Range& range, float* out) const {
-    const Bf16* const image =
-        c_.planes.data() + tile / row_tiles_ * c_.planes.layout().sample() + row(tile) * width_;
+    const Bf16* const image = planes_.data() + tile / row_tiles_ * c_.layout.sample() + row(tile) * width_;
     const int64_t positions = (rows(tile) - 1) * width_ + c_.cols;
     tiles_.multiply({c_.M,
                      positions,
@@ -69,6 +70,7 @@ class TileCorrelation {
   }
 
   const CorrelationOf<Bf16>& c_;
+  const PlanesOf<Bf16>& planes_;
   const UnitTiles& tiles_;
   int64_t width_, row_tile_, row_tiles_;
   int64_t stride_;  // of a channel in a tile
@@ -78,10 +80,10 @@ class TileCorrelation {
 
 }  // namespace
 
-void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& c, const UnitTiles& tiles,
-                        const Arithmetic& arithmetic) {
+void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& c, const PlanesOf<Bf16>& planes,
+                        const UnitTiles& tiles, const Arithmetic& arithmetic) {
   const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
-  TileCorrelation(kernel, c, tiles, plan).run(kernel, plan, k_formats(arithmetic, c.out.array.dtype));
+  TileCorrelation(kernel, c, planes, tiles, plan).run(kernel, plan, k_formats(arithmetic, c.out.array.dtype));
 }
 
 }  // namespace faultline

@@ -1,8 +1,7 @@
-#include "engine/kernels/unit_correlation.h"
-
 #include <algorithm>
 #include <vector>
 
+#include "engine/kernels/correlation.h"
 #include "engine/kernels/unit_sum.h"
 
 namespace faultline {
@@ -13,10 +12,11 @@ namespace {
 // written out.
 class UnitCorrelation {
  public:
-  UnitCorrelation(const Correlation& c, const Unit& unit)
+  UnitCorrelation(const Correlation& c, const Planes& planes, const Unit& unit)
       : c_(c),
+        planes_(planes),
         unit_(unit),
-        width_(unit.windows ? c.planes.layout().width : c.cols),
+        width_(unit.windows ? c.layout.width : c.cols),
         row_tile_(unit.dot ? std::clamp<int64_t>(kCorrelationTilePositions / width_, 1, c.rows) : c.rows),
         weights_(c.M * c.K()) {
     const int64_t K = c.K();
@@ -52,7 +52,7 @@ class UnitCorrelation {
   // Whole rows of `width_` positions.
   std::vector<UnitSum::Interval> columns() const {
     std::vector<UnitSum::Interval> intervals;
-    for (int64_t sample = 0; sample < c_.planes.layout().N; ++sample) {
+    for (int64_t sample = 0; sample < c_.layout.N; ++sample) {
       for (const auto& [begin, end] : cut_into(c_.rows, row_tile_)) {
         intervals.push_back({(sample * c_.rows + begin) * width_, (sample * c_.rows + end) * width_});
       }
@@ -64,15 +64,15 @@ class UnitCorrelation {
   // Up to the last output.
   int64_t positions(const UnitSum::Interval& n) const { return n.size() - (width_ - c_.cols); }
   const float* first(const UnitSum::Interval& n) const {
-    const PlaneLayout& layout = c_.planes.layout();
-    return c_.planes.data() + sample(n) * layout.sample() + row(n) * layout.width;
+    const PlaneLayout& layout = c_.layout;
+    return planes_.data() + sample(n) * layout.sample() + row(n) * layout.width;
   }
 
   void write_out(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
     for (int64_t i = k.begin; i < k.end; ++i) {
       const float* image = first(n) + c_.tap[i];
       for (int64_t r = 0; r < n.size() / width_; ++r) {
-        out = std::copy_n(image + r * c_.planes.layout().width, c_.cols, out);
+        out = std::copy_n(image + r * c_.layout.width, c_.cols, out);
       }
     }
   }
@@ -84,6 +84,7 @@ class UnitCorrelation {
   }
 
   const Correlation& c_;
+  const Planes& planes_;
   const Unit& unit_;
   int64_t width_, row_tile_;
   std::vector<float> weights_;
@@ -91,9 +92,10 @@ class UnitCorrelation {
 
 }  // namespace
 
-void correlate_on_unit(const char* kernel, const Correlation& c, const Unit& unit, Dtype input,
-                       const KPlan& plan, const KFormats& formats) {
-  UnitCorrelation(c, unit).run(kernel, input, plan, formats);
+void correlate_on_unit(const char* kernel, const Correlation& c, const Planes& planes, const Unit& unit,
+                       Dtype input, const Arithmetic& arithmetic) {
+  const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
+  UnitCorrelation(c, planes, unit).run(kernel, input, plan, k_formats(arithmetic, c.out.array.dtype));
 }
 
 }  // namespace faultline
