@@ -35,9 +35,9 @@ HWY_INLINE VF LargerMagnitude(VF a, VF b) {
 #endif
 }
 
-// How the exact sum of a step becomes the next accumulator, scaled by `unit`.
+// How the exact sum of a step becomes the next accumulator, scaled by `unit`. A zero is +0.
 //
-// f32: cut toward zero, which is how the processor rounds now.
+// f32: cut toward zero, which is how the processor rounds now. No sum vanishes: in range, results are normal.
 struct ToF32 {
   static constexpr bool kF16 = false;
   static HWY_INLINE VF convert(const VectorRule&, VI sum, VF unit) {
@@ -56,7 +56,7 @@ struct ToShortF32 {
 };
 
 // f16: to nearest even. A sum that f32 does not hold is rounded to odd first, to 16 bits or more, which leaves that
-// rounding to be the only one (Boldo and Melquiond 2008).
+// rounding to be the only one (Boldo and Melquiond 2008). A negative sum may vanish: adding +0 takes the sign.
 struct ToF16 {
   static constexpr bool kF16 = true;
   static HWY_INLINE VF convert(const VectorRule&, VI sum, VF unit) {
@@ -66,7 +66,8 @@ struct ToF16 {
     const VI odd = hn::AndNot(low, hn::Or(sum, hn::Add(hn::And(sum, low), low)));
     const auto large = hn::Gt(hn::Abs(sum), hn::Set(di, 1 << 24));
     const VF value = hn::ConvertTo(DF(), hn::IfThenElse(large, odd, sum));
-    return hn::PromoteTo(DF(), hn::DemoteTo(df16, hn::Mul(value, unit)));
+    const VF result = hn::PromoteTo(DF(), hn::DemoteTo(df16, hn::Mul(value, unit)));
+    return hn::Add(result, hn::Zero(DF()));
   }
 };
 

@@ -1,4 +1,8 @@
 // The matrix units of NVIDIA's chips (tensor_core_numerics.md 1 and 3). A new chip is one row.
+#include <algorithm>
+#include <utility>
+
+#include "engine/mma/fp8_on_f16.h"
 #include "engine/mma/fused_dot_product.h"
 #include "engine/mma/unit.h"
 
@@ -15,34 +19,42 @@ struct Fp8 {
 struct Chip {
   std::vector<const char*> names;
   const char* description;
-  int step_bits;  // of one operand: 16-bit formats have step_bits / 16 products a step, tf32 step_bits / 32
+  int terms;       // of a step over 16-bit formats
+  int tf32_terms;  // 0: takes neither tf32 nor bf16
   int kept_bits;
   int f32_floor, f16_floor;
-  bool bf16_and_tf32 = true;
   Fp8 fp8 = {};
+  bool fp8_on_f16 = false;
 };
 
+// Every row of the h100 has been held against an H200 (tests/engine/mma/captures/h200); the other chips' against
+// what others captured (tensor_core_numerics.md 1). wmma multiplies tf32 by two instructions of k = 4 on every chip,
+// which shows where a step could take 8; of the b200 its machine code alone says so.
 const Chip kChips[] = {
-    {{"v100"}, "NVIDIA V100 (Volta), mma", 64, 23, -131, -19, false},
-    {{"t4"}, "NVIDIA T4 (Turing), mma", 128, 24, -132, -20, false},
-    {{"a100", "a2"}, "NVIDIA A100, A2 (Ampere), mma", 128, 24, -132, -20},
-    {{"l40s", "ada"}, "NVIDIA L40S (Ada), mma", 128, 24, -132, -20, true, {16, 13, 13, true}},
-    {{"h100", "h200"}, "NVIDIA H100, H200 (Hopper), wgmma", 256, 25, -133, -133, true, {32, 13, 13}},
-    {{"h100:mma", "h200:mma"}, "NVIDIA H100, H200 (Hopper), mma", 256, 25, -133, -21},
-    {{"b200"}, "NVIDIA B200 (Blackwell), tcgen05", 256, 25, -133, -133, true, {32, 25, 23}},
-    {{"b200:mma"}, "NVIDIA B200 (Blackwell), mma", 256, 25, -133, -21},
+    {{"v100"}, "NVIDIA V100 (Volta), mma", 4, 0, 23, -131, -19},
+    {{"t4"}, "NVIDIA T4 (Turing), mma", 8, 0, 24, -132, -20},
+    {{"a100", "a2"}, "NVIDIA A100, A2 (Ampere), mma", 8, 4, 24, -132, -20},
+    {{"l40s", "ada"}, "NVIDIA L40S (Ada), mma", 8, 4, 24, -132, -20, {16, 13, 13, true}},
+    {{"h100", "h200"}, "NVIDIA H100, H200 (Hopper), wgmma", 16, 8, 25, -133, -133, {32, 13, 13, true}},
+    {{"h100:mma", "h200:mma"}, "NVIDIA H100, H200 (Hopper), mma", 16, 8, 25, -133, -21, {}, true},
+    {{"h100:wmma", "h200:wmma"}, "NVIDIA H100, H200 (Hopper), wmma", 16, 4, 25, -133, -21},
+    {{"b200"}, "NVIDIA B200 (Blackwell), tcgen05", 16, 8, 25, -133, -133, {32, 25, 23}},
+    {{"b200:mma"}, "NVIDIA B200 (Blackwell), mma", 16, 8, 25, -133, -21},
+    {{"b200:wmma"}, "NVIDIA B200 (Blackwell), wmma", 16, 4, 25, -133, -21},
 };
+
+constexpr Dtype kFp8[] = {Dtype::kE4m3, Dtype::kE5m2};
 
 std::vector<StepRule> rules(const Chip& chip) {
-  const int terms = chip.step_bits / 16, kept = chip.kept_bits;
-  std::vector<StepRule> rules = {{Dtype::kF16, Dtype::kF32, terms, kept, chip.f32_floor},
-                                 {Dtype::kF16, Dtype::kF16, terms, kept, chip.f16_floor}};
-  if (chip.bf16_and_tf32) {
-    rules.push_back({Dtype::kBf16, Dtype::kF32, terms, kept, chip.f32_floor});
-    rules.push_back({Dtype::kTf32, Dtype::kF32, terms / 2, kept, chip.f32_floor});
+  const int kept = chip.kept_bits;
+  std::vector<StepRule> rules = {{Dtype::kF16, Dtype::kF32, chip.terms, kept, chip.f32_floor},
+                                 {Dtype::kF16, Dtype::kF16, chip.terms, kept, chip.f16_floor}};
+  if (chip.tf32_terms > 0) {
+    rules.push_back({Dtype::kBf16, Dtype::kF32, chip.terms, kept, chip.f32_floor});
+    rules.push_back({Dtype::kTf32, Dtype::kF32, chip.tf32_terms, kept, chip.f32_floor});
   }
   const Fp8& fp8 = chip.fp8;
-  for (Dtype input : {Dtype::kE4m3, Dtype::kE5m2}) {
+  for (Dtype input : kFp8) {
     if (fp8.terms == 0) break;
     rules.push_back({input, Dtype::kF32, fp8.terms, fp8.kept_bits, chip.f32_floor, fp8.result_fraction});
     if (fp8.f16) rules.push_back({input, Dtype::kF16, fp8.terms, fp8.kept_bits, chip.f16_floor});
@@ -50,20 +62,53 @@ std::vector<StepRule> rules(const Chip& chip) {
   return rules;
 }
 
+// The products of a chip: chains of steps where the format has a rule, else fp8 on the steps of f16.
+class Products {
+ public:
+  explicit Products(std::vector<StepRule> rules) : rules_(std::move(rules)) {}
+
+  float dot(UnitFormat format, const float* a, const float* b, int64_t k, float c) const {
+    if (const StepRule* rule = step_rule(rules_, format)) return fused_dot(*rule, a, b, k, c);
+    return fp8_on_f16_dot(of_f16(format), a, b, k, c);
+  }
+  void product(const UnitProduct& p) const {
+    const UnitFormat format{p.input, p.accumulate};
+    if (const StepRule* rule = step_rule(rules_, format))
+      return fused_dot_product(*rule, p.M, p.N, p.K, p.a, p.b, p.c);
+    fp8_on_f16_product(of_f16(format), p.M, p.N, p.K, p.a, p.b, p.c);
+  }
+  void windows(const UnitWindows& w) const {
+    if (const StepRule* rule = step_rule(rules_, {w.input, w.accumulate}))
+      return fused_dot_windows(*rule, w.M, w.N, w.K, w.a, w.image, w.step, w.c);
+    std::vector<float> b(w.K * w.N);
+    for (int64_t k = 0; k < w.K; ++k) std::copy_n(w.image + w.step[k], w.N, b.data() + k * w.N);
+    product({w.M, w.N, w.K, w.a, b.data(), w.c, w.input, w.accumulate});
+  }
+
+ private:
+  const StepRule& of_f16(UnitFormat format) const {
+    return *step_rule(rules_, {Dtype::kF16, format.accumulate});
+  }
+
+  std::vector<StepRule> rules_;
+};
+
 Unit unit(const Chip& chip) {
   Unit unit{chip.description, {}, "", nullptr};
   unit.rules = rules(chip);
   for (const StepRule& rule : unit.rules) unit.formats.push_back({rule.input, rule.accumulate});
-  unit.dot = [rules = unit.rules](UnitFormat format, const float* a, const float* b, int64_t k, float c) {
-    return fused_dot(*step_rule(rules, format), a, b, k, c);
+  for (Dtype input : kFp8) {
+    if (!chip.fp8_on_f16) break;
+    unit.order =
+        "two steps of f16 from +0, k % 4 below 2 first, and the accumulator added last, to nearest even";
+    for (Dtype accumulate : {Dtype::kF32, Dtype::kF16}) unit.formats.push_back({input, accumulate});
+  }
+  const Products products(unit.rules);
+  unit.dot = [products](UnitFormat format, const float* a, const float* b, int64_t k, float c) {
+    return products.dot(format, a, b, k, c);
   };
-  unit.product = [rules = unit.rules](const UnitProduct& p) {
-    fused_dot_product(*step_rule(rules, {p.input, p.accumulate}), p.M, p.N, p.K, p.a, p.b, p.c);
-  };
-  unit.windows = [rules = unit.rules](const UnitWindows& w) {
-    const StepRule& rule = *step_rule(rules, {w.input, w.accumulate});
-    fused_dot_windows(rule, w.M, w.N, w.K, w.a, w.image, w.step, w.c);
-  };
+  unit.product = [products](const UnitProduct& p) { products.product(p); };
+  unit.windows = [products](const UnitWindows& w) { products.windows(w); };
   return unit;
 }
 

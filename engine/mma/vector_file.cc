@@ -8,7 +8,7 @@
 namespace faultline {
 namespace {
 
-constexpr int64_t kLargestSize = 4096;
+constexpr int64_t kLargestSize = 1 << 20;  // of m, n and k: libraries' products have long k
 
 struct Word {
   std::string_view text;
@@ -135,17 +135,18 @@ uint32_t digit(char c) {
 std::vector<uint32_t> patterns(const Reader& reader, const Word& word, const char* matrix, Dtype dtype,
                                int64_t count) {
   const size_t width = 2 * size_bytes(dtype);
-  std::vector<uint32_t> values(count);
   for (size_t i = 0; i < word.text.size(); ++i) {
-    const uint32_t value = digit(word.text[i]);
-    if (value > 15) reader.refuse(word.column + i, quoted(word.text.substr(i, 1)) + " is not a hex digit");
-    if (i < width * count) values[i / width] = values[i / width] << 4 | value;
+    if (digit(word.text[i]) > 15)
+      reader.refuse(word.column + i, quoted(word.text.substr(i, 1)) + " is not a hex digit");
   }
   if (word.text.size() != width * count) {
     reader.refuse(word.column, std::string(matrix) + " has " + std::to_string(word.text.size()) +
                                    " digits, but " + std::to_string(count) + " patterns of " + name(dtype) +
                                    " have " + std::to_string(width * count));
   }
+  std::vector<uint32_t> values(count);
+  for (size_t i = 0; i < word.text.size(); ++i)
+    values[i / width] = values[i / width] << 4 | digit(word.text[i]);
   return values;
 }
 

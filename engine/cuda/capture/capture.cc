@@ -77,14 +77,14 @@ std::string chip_name(const std::string& instruction, int architecture) {
   struct Chip {
     int first, last;
     const char* unit;
-    bool instructions_differ;  // mma.sync and wmma have a unit of their own
+    bool instructions_differ;  // mma.sync and wmma have units of their own
   };
   constexpr Chip kChips[] = {{75, 75, "t4", false},  {80, 87, "a100", false},  {89, 89, "l40s", false},
                              {90, 90, "h100", true}, {100, 103, "b200", true}, {120, 121, "b200", true}};
   for (const Chip& chip : kChips) {
     if (architecture < chip.first || architecture > chip.last) continue;
-    const bool own = chip.instructions_differ && !instruction.starts_with("wgmma");
-    return std::string(chip.unit) + (own ? ":mma" : "");
+    const std::string family = instruction.substr(0, instruction.find('.'));
+    return chip.unit + (chip.instructions_differ && family != "wgmma" ? ":" + family : "");
   }
   return "sm_" + std::to_string(architecture);
 }

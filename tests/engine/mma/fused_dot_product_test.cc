@@ -21,6 +21,7 @@ constexpr int64_t kM = 25, kN = 41;  // no multiples of what registers hold
 // How often each thing happened among the outputs that were compared.
 struct Counts {
   int64_t outputs = 0, cut = 0, cancelled = 0, overflowed = 0, at_floor = 0, subnormal = 0, long_chains = 0;
+  int64_t vanished = 0;  // negative sums
 };
 
 // Values of one format whose exponent fields lie in a range.
@@ -61,7 +62,7 @@ bool is_subnormal(double value, Dtype format) {
 
 void count(const StepRule& rule, const float* a, const float* b, int64_t K, Counts& counts) {
   const std::vector<StepTrace> steps = trace_fused_dot(rule, a, b, K, 0.0f);
-  bool cut = false, cancelled = false, at_floor = false, finite = true;
+  bool cut = false, cancelled = false, at_floor = false, finite = true, vanished = false;
   for (const StepTrace& step : steps) {
     double largest = std::fabs(step.accumulator.exact);
     cut |= step.accumulator.kept != step.accumulator.exact;
@@ -70,6 +71,7 @@ void count(const StepRule& rule, const float* a, const float* b, int64_t K, Coun
       largest = std::max(largest, std::fabs(term.exact));
     }
     finite &= !step.special;
+    vanished |= step.sum < 0 && step.result == 0;
     at_floor |= step.exponent == rule.floor && largest > 0;
     cancelled |= largest > 0 && std::fabs(step.sum) < largest / 256;
   }
@@ -82,6 +84,7 @@ void count(const StepRule& rule, const float* a, const float* b, int64_t K, Coun
   counts.cancelled += cancelled;
   counts.overflowed += finite && std::isinf(steps.back().result);
   counts.at_floor += at_floor;
+  counts.vanished += vanished;
   counts.subnormal += subnormal;
   counts.long_chains += steps.size() >= 3;
 }
@@ -151,13 +154,15 @@ int64_t differences_of_cancelling(const StepRule& rule, uint32_t seed, Counts& c
 }
 
 struct Reachable {
-  bool overflow, floor;
+  bool overflow, floor, vanishing;
 };
 
 // What a chain from +0 over finite operands can reach.
 Reachable reachable(const StepRule& rule) {
   return {rule.accumulate == Dtype::kF16 || info(rule.input).exponent_bits == 8,
-          2 * smallest_exponent(rule.input) < rule.floor};
+          2 * smallest_exponent(rule.input) < rule.floor,
+          2 * (smallest_exponent(rule.input) - info(rule.input).fraction_bits) <
+              smallest_exponent(rule.accumulate) - info(rule.accumulate).fraction_bits};
 }
 
 // Each rule once, however many units have it.
@@ -172,7 +177,7 @@ void for_each_rule(Body body) {
       body(rule);
     }
   }
-  CHECK(seen.size() >= 19);
+  CHECK(seen.size() >= 22);
 }
 
 TEST_CASE("fused dot product: equals the plain model in every category, of each enough") {
@@ -181,6 +186,7 @@ TEST_CASE("fused dot product: equals the plain model in every category, of each 
     const int bias = Values(rule.input, 0).bias(), spread = std::min(bias - 1, 10);
     const int large = bias + 1 - smallest_exponent(rule.accumulate) / 2 + 1;
     const int tiny = bias + rule.floor / 2 - 1;
+    const int least = (smallest_exponent(rule.accumulate) - info(rule.accumulate).fraction_bits) / 2 + bias;
     Counts counts;
     int64_t different = 0;
     for (int round = 0; round < kRounds; ++round) {
@@ -193,6 +199,9 @@ TEST_CASE("fused dot product: equals the plain model in every category, of each 
       different += differences_in_range(rule, tiny - 12, tiny, ++seed, 1, counts);
       different += differences_of_cancelling(rule, ++seed, counts);
     }
+    for (uint32_t round = 0; round < 3; ++round) {
+      different += differences_in_range(rule, least - 4, least, 1000 + round, 2, counts);
+    }
     CHECK(different == 0);
     CHECK(counts.cut >= 10000);
     CHECK(counts.cancelled >= 1000);
@@ -200,6 +209,7 @@ TEST_CASE("fused dot product: equals the plain model in every category, of each 
     CHECK(counts.long_chains >= 1000);
     if (reachable(rule).overflow) CHECK(counts.overflowed >= 1000);
     if (reachable(rule).floor) CHECK(counts.at_floor >= 1000);
+    if (reachable(rule).vanishing) CHECK(counts.vanished >= 100);
   });
 }
 

@@ -225,13 +225,16 @@ TEST_CASE("tensor cores: an exact zero sum is +0, even of negative zeros") {
   });
 }
 
-TEST_CASE("tensor cores: a negative sum that vanishes in the conversion gives a zero of either sign") {
-  const auto is_zero = [](const std::string& bits) {
-    return bits == "80000000" || bits == "00000000" || bits == "8000" || bits == "0000";
-  };
-  for (const std::string& unit : kAllBrain) {
-    CHECK(is_zero(hex(unit, kBrain, 0, {{-power(-100), power(-52)}})));
-    CHECK(is_zero(hex(unit, kHalfOnly, 0, {{-power(-14), power(-12)}})));
+TEST_CASE("tensor cores: a negative sum that vanishes in the conversion is +0") {
+  for (const Names& units : {kAllBrain, Names{"h100:wmma", "b200:wmma"}}) {
+    check(units, kBrain, 0, {{-power(-100), power(-52)}}, "00000000");
+    check(units, kTf32, 0, {{-power(-100), power(-52)}}, "00000000");
+    check(units, kBrain, 0, {{-power(-100), power(-49)}}, "80000001");  // which does not vanish
+  }
+  for (const Names& units : {kVolta, kMiddle, kNewest}) {
+    check(units, kHalfOnly, 0, {{-power(-14), power(-12)}}, "0000");
+    check(units, kHalfOnly, 0, {{-power(-14), power(-11)}}, "0000");  // the tie
+    check(units, kHalfOnly, 0, {{-power(-14), 1.5f * power(-11)}}, "8001");
   }
 }
 

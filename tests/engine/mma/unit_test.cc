@@ -52,22 +52,23 @@ TEST_CASE("unit: refusals say what exists") {
 }
 
 TEST_CASE("unit: which formats each chip multiplies") {
-  const auto has = [](const char* name, Dtype input, Dtype accumulate) {
+  const auto has = [](const std::string& name, Dtype input, Dtype accumulate) {
     return step_rule(unit(name).rules, {input, accumulate}) != nullptr;
   };
-  for (const char* chip : {"v100", "t4", "a100", "a2", "l40s", "ada", "h100", "h200", "h100:mma", "b200"}) {
-    CAPTURE(chip);
-    const std::string name = chip;
-    CHECK(has(chip, Dtype::kF16, Dtype::kF32));
-    CHECK(has(chip, Dtype::kF16, Dtype::kF16));
-    CHECK(has(chip, Dtype::kBf16, Dtype::kF32) == (name != "v100" && name != "t4"));
-    CHECK(has(chip, Dtype::kTf32, Dtype::kF32) == (name != "v100" && name != "t4"));
+  for (const std::string name : {"v100", "t4", "a100", "a2", "l40s", "ada", "h100", "h200", "h100:mma",
+                                 "h100:wmma", "b200", "b200:mma", "b200:wmma"}) {
+    CAPTURE(name);
+    CHECK(has(name, Dtype::kF16, Dtype::kF32));
+    CHECK(has(name, Dtype::kF16, Dtype::kF16));
+    CHECK(has(name, Dtype::kBf16, Dtype::kF32) == (name != "v100" && name != "t4"));
+    CHECK(has(name, Dtype::kTf32, Dtype::kF32) == (name != "v100" && name != "t4"));
     const bool fp8 = name == "l40s" || name == "ada" || name == "h100" || name == "h200" || name == "b200";
-    CHECK(has(chip, Dtype::kE4m3, Dtype::kF32) == fp8);
-    CHECK(has(chip, Dtype::kE5m2, Dtype::kF32) == fp8);
-    CHECK(has(chip, Dtype::kE4m3, Dtype::kF16) == (name == "l40s" || name == "ada"));
-    CHECK_FALSE(has(chip, Dtype::kBf16, Dtype::kF16));
-    CHECK(unit(chip).formats.size() == unit(chip).rules.size());
+    CHECK(has(name, Dtype::kE4m3, Dtype::kF32) == fp8);
+    CHECK(has(name, Dtype::kE5m2, Dtype::kF32) == fp8);
+    CHECK(has(name, Dtype::kE4m3, Dtype::kF16) == (fp8 && name != "b200"));
+    CHECK_FALSE(has(name, Dtype::kBf16, Dtype::kF16));
+    // The other formats are fp8, by steps of f16.
+    CHECK(unit(name).formats.size() == unit(name).rules.size() + (name == "h100:mma" ? 4 : 0));
   }
 }
 
@@ -83,6 +84,8 @@ TEST_CASE("unit: an explanation says how each adds") {
         "steps of 4 products, 23 bits kept below the largest exponent, rounded to nearest even");
   CHECK(text("h100", Dtype::kE4m3, Dtype::kF32) ==
         "steps of 32 products, 13 bits kept below the largest exponent, cut toward zero to 13 fraction bits");
+  CHECK(text("h100:mma", Dtype::kE4m3, Dtype::kF32) ==
+        "two steps of f16 from +0, k % 4 below 2 first, and the accumulator added last, to nearest even");
   CHECK_THAT(text("fma", Dtype::kF32, Dtype::kF32), Catch::Contains("fused multiply-adds in blocks of 512"));
 }
 

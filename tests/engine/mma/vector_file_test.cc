@@ -60,8 +60,11 @@ TEST_CASE("vector file: every damage is one line with line and column") {
              Catch::StartsWith("f.txt: line 1, column 1: a vector file begins with '# chip="));
   CHECK(refusal(" k=3", "") == "f.txt: line 1, column 62: the header lacks 'k='");
   CHECK(refusal(" k=3", " k") == "f.txt: line 1, column 55: 'k' is not key=value");
-  CHECK(refusal(" k=3", " k=0") == "f.txt: line 1, column 57: '0' is not a whole number from 1 to 4096");
-  CHECK(refusal(" k=3", " k=3x") == "f.txt: line 1, column 57: '3x' is not a whole number from 1 to 4096");
+  CHECK(refusal(" k=3", " k=0") == "f.txt: line 1, column 57: '0' is not a whole number from 1 to 1048576");
+  CHECK(refusal(" k=3", " k=3x") == "f.txt: line 1, column 57: '3x' is not a whole number from 1 to 1048576");
+  CHECK_THAT(refusal(" k=3", " k=1048577"), Catch::Contains("'1048577' is not a whole number"));
+  CHECK(refusal(" m=2", " m=1048576") ==
+        "f.txt: line 2, column 8: A has 24 digits, but 3145728 patterns of f16 have 12582912");
   CHECK_THAT(refusal("in=f16", "in=f17"),
              Catch::StartsWith("f.txt: line 1, column 31: ") && Catch::Contains("f17"));
   CHECK(refusal("0001", "00g1") == "f.txt: line 2, column 18: 'g' is not a hex digit");

@@ -180,7 +180,8 @@ TEST_CASE("capture: the file names the unit that models the instruction") {
   CHECK(chip_name("wmma.m16n16k16.f16.f32", 89) == "l40s");
   CHECK(chip_name("wgmma.m64n8k16.f16.f32", 90) == "h100");
   CHECK(chip_name("mma.m16n8k16.f16.f32", 90) == "h100:mma");
-  CHECK(chip_name("wmma.m16n16k16.f16.f32", 100) == "b200:mma");
+  CHECK(chip_name("wmma.m16n16k8.tf32.f32", 90) == "h100:wmma");
+  CHECK(chip_name("wmma.m16n16k16.f16.f32", 100) == "b200:wmma");
   CHECK(chip_name("mma.m16n8k16.f16.f32", 999) == "sm_999");
 }
 
