@@ -9,14 +9,17 @@ namespace faultline {
 // compiler moves nothing across.
 class TowardZero {
  public:
-  explicit TowardZero(bool wanted) : before_(std::fegetround()) {
-    if (wanted) std::fesetround(FE_TOWARDZERO);
+  explicit TowardZero(bool wanted) : wanted_(wanted) {
+    if (wanted) before_ = std::fegetround(), std::fesetround(FE_TOWARDZERO);
   }
-  ~TowardZero() { std::fesetround(before_); }
+  ~TowardZero() {
+    if (wanted_) std::fesetround(before_);
+  }
   TowardZero(const TowardZero&) = delete;
 
  private:
-  int before_;
+  bool wanted_;
+  int before_ = FE_TONEAREST;
 };
 
 }  // namespace faultline

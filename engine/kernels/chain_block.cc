@@ -22,7 +22,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 // as many rows as hide the latency of an addition.
 constexpr int kVectors = 2;
 constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : HWY_TARGET == HWY_NEON ? 12 : 14;
-constexpr int kRowsOfOneVector = HWY_TARGET == HWY_AVX2 ? 12 : kRows;
+constexpr int kRowsOfOneVector = HWY_TARGET == HWY_AVX2 ? 12 : 15;
+// Where the right operand lies in memory, few rows take four vectors: that hides more of what its loads cost.
+constexpr int kRowsOfFourVectors = HWY_TARGET == HWY_AVX2 ? 0 : 6;
 static_assert(kRowsOfOneVector <= ChainBlock::kWholePanel);
 
 using DF = hn::ScalableTag<float>;
@@ -30,7 +32,8 @@ using VF = hn::Vec<DF>;
 
 // One step of a chain: sum + a * b, rounded once to f32 or to f16.
 struct F32Step {
-  static constexpr int kMostRows = kRowsOfOneVector, kMostRowsOfTwo = kRows;
+  static constexpr int kMostRows = kRowsOfOneVector, kMostRowsOfTwo = kRows,
+                       kMostRowsOfFour = kRowsOfFourVectors;
   static constexpr bool kInMemory = true;
   static HWY_INLINE VF next(VF a, VF b, VF sum) { return hn::MulAdd(a, b, sum); }
 };
@@ -41,7 +44,7 @@ struct F32Step {
 // Elsewhere the error of the addition (Knuth's two-sum, exact here) turns an even sum towards the exact one.
 // More rows would not fit into the registers beside its intermediate values.
 struct F16Step {
-  static constexpr int kMostRows = 6, kMostRowsOfTwo = 4;
+  static constexpr int kMostRows = 6, kMostRowsOfTwo = 4, kMostRowsOfFour = 0;
   static constexpr bool kInMemory = false;  // whether it takes a left operand as it lies
   static constexpr bool kCuts = HWY_ARCH_X86;
 
@@ -118,6 +121,7 @@ struct GatheredLeft {
 
 // A group of the right operand, from some k on.
 struct Stepped {
+  static constexpr bool kIsContiguous = false;
   HWY_INLINE const float* at(int64_t k) const { return data + k * step; }
   HWY_INLINE void advance(int64_t steps) { data += steps * step; }
   const float* data;
@@ -144,6 +148,7 @@ struct SteppedRightInMemory : Stepped {
 };
 
 struct OffsetRight {
+  static constexpr bool kIsContiguous = true;
   HWY_INLINE const float* at(int64_t k) const { return data + offset[k]; }
   HWY_INLINE void advance(int64_t steps) { offset += steps; }
   HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
@@ -157,9 +162,9 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
   const DF d;
   const int64_t lanes = hn::Lanes(d);
   VF sum[rows][vectors];
-#pragma GCC unroll 14
+#pragma GCC unroll 15
   for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
       hwy::Prefetch(out + i * ld + v * lanes);
       sum[i][v] = hn::Zero(d);
@@ -171,23 +176,23 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
     right.prefetch_next();
     for (int64_t k = 0; k < steps; ++k) {
       VF column[vectors];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, right.at(k) + v * lanes);
       left.prefetch_step(k);
       right.prefetch_step(k, vectors * lanes);
-#pragma GCC unroll 14
+#pragma GCC unroll 15
       for (int i = 0; i < rows; ++i) {
         const VF a = hn::Set(d, left.at(k, i));
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) sum[i][v] = Step::next(a, column[v], sum[i][v]);
       }
     }
     left.advance(steps);
     right.advance(steps);
   }
-#pragma GCC unroll 14
+#pragma GCC unroll 15
   for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
       float* to = out + i * ld + v * lanes;
       hn::StoreU(adds ? hn::Add(hn::LoadU(d, to), sum[i][v]) : sum[i][v], d, to);
@@ -207,8 +212,10 @@ constexpr std::array<Kernel<Left, Right>, sizeof...(i)> Kernels(std::index_seque
 template <class Left, class Right>
 void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right, const ChainBlock& block,
                int64_t rows, int64_t columns, float* out) {
-  HWY_ALIGN float whole[kRowsOfOneVector * kVectors * hn::MaxLanes(DF())];
-  const int64_t width = kVectors * hn::Lanes(DF());
+  HWY_ALIGN float whole[std::max(kRows * kVectors, kRowsOfFourVectors * 4) * hn::MaxLanes(DF())];
+  const int64_t lanes = hn::Lanes(DF()), width = columns <= lanes       ? lanes
+                                                 : columns <= 2 * lanes ? 2 * lanes
+                                                                        : 4 * lanes;
   if (block.adds) {
     for (int64_t i = 0; i < rows; ++i) std::copy_n(out + i * block.ld, columns, whole + i * width);
   }
@@ -221,10 +228,15 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
   static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<Step::kMostRows>());
   static constexpr auto kTwo =
       Kernels<Step, Left, Right, 2>(std::make_index_sequence<Step::kMostRowsOfTwo>());
-  const int64_t lanes = hn::Lanes(DF()), group = lanes * kVectors;
+  static constexpr auto kFour = Kernels<Step, Left, Right, 4>(
+      std::make_index_sequence < Right::kIsContiguous ? Step::kMostRowsOfFour : 0 > ());
+  const int64_t lanes = hn::Lanes(DF()), two = lanes * kVectors;
+  const int64_t group = block.panels.rows(0) <= static_cast<int64_t>(kFour.size()) ? 2 * two : two;
   const int64_t first = block.panels.begin(block.first_panel);
   const auto run_rows = [&](const Left& left, const Right& right, int64_t rows, int64_t columns, float* out) {
-    const Kernel<Left, Right> kernel = (columns <= lanes ? kOne.data() : kTwo.data())[rows - 1];
+    const Kernel<Left, Right> kernel = (columns <= lanes ? kOne.data()
+                                        : columns <= two ? kTwo.data()
+                                                         : kFour.data())[rows - 1];
     if (block.whole_vectors || columns % lanes == 0)
       kernel(left, right, block.depth, block.adds, out, block.ld);
     else
@@ -234,7 +246,7 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
     const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
     const int64_t columns = std::min(group, block.columns - j);
     const int64_t most = columns <= lanes ? Step::kMostRows : Step::kMostRowsOfTwo;
-    const Right right = right_of(block.right + j / group * block.right_group, panel - block.first_panel);
+    const Right right = right_of(block.right + j / two * block.right_group, panel - block.first_panel);
     float* out = block.out + (begin - first) * block.ld + j;
     for (int64_t i = 0; i < rows; i += most) {
       run_rows(left_of(begin, rows, i), right, std::min(most, rows - i), columns, out + i * block.ld);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/correlation.h"
@@ -23,13 +22,14 @@ class ChannelCorrelation {
       : c_(c),
         layout_(c.layout),
         registers_(register_block(c.M)),
-        panels_(c.cols, registers_.rows),
+        whole_rows_(c.cols <= registers_.rows),
         stride_(ceil_div(c.M, registers_.columns) * registers_.columns),
         row_tile_(std::clamp<int64_t>(kTileElements / stride_ / c.cols, 1, c.rows)),
         row_tiles_(ceil_div(c.rows, row_tile_)),
-        column_(c.cols),
         weights_(stride_ * c.K()) {
-    std::iota(column_.begin(), column_.end(), 0);
+    for (int64_t r = 0; r < row_tile_; ++r) {
+      for (int64_t i = 0; i < c.cols; ++i) position_.push_back(r * layout_.width + i);
+    }
     pack_weights();
   }
 
@@ -70,13 +70,16 @@ class ChannelCorrelation {
 
   void chain(const Planes& planes, int64_t tile, const KPlan::Range& range, Dtype accumulate, bool adds,
              float* out) const {
-    ChainBlock block{panels_, 0, panels_.count};
+    // A panel is part of one row. Of short rows all go at once.
+    const int64_t together = whole_rows_ ? rows(tile) : 1;
+    const RowPanels panels(together * c_.cols, std::min(c_.cols, registers_.rows), whole_rows_ ? c_.cols : 1);
+    ChainBlock block{panels, 0, panels.count};
     block.columns = c_.M;
     block.depth = range.end - range.begin;
     block.accumulate = accumulate;
     block.left_layout = LeftLayout::kGathered;
     block.left_run = ChainBlock::kWholePanel;
-    block.left_row = column_.data();
+    block.left_row = position_.data();
     block.left_offset = c_.tap.data() + range.begin;
     block.right = weights_.data() + range.begin * registers_.columns;
     block.right_step = registers_.columns;
@@ -84,7 +87,7 @@ class ChannelCorrelation {
     block.adds = adds;
     block.ld = stride_;
     const float* image = planes.data() + tile / row_tiles_ * layout_.sample() + row(tile) * layout_.width;
-    for (int64_t r = 0; r < rows(tile); ++r) {
+    for (int64_t r = 0; r < rows(tile); r += together) {
       block.left = image + r * layout_.width;
       block.out = out + r * c_.cols * stride_;
       run_chain_block(block);
@@ -108,10 +111,10 @@ class ChannelCorrelation {
   const Correlation& c_;
   const PlaneLayout& layout_;
   RegisterBlock registers_;
-  RowPanels panels_;
+  bool whole_rows_;
   int64_t stride_;  // of a position in a tile
   int64_t row_tile_, row_tiles_;
-  std::vector<int64_t> column_;
+  std::vector<int64_t> position_;  // of each output of a tile, in a plane
   Scratch weights_;
 };
 

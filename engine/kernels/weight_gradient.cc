@@ -64,8 +64,10 @@ class ChainGradient {
   }
 
   void chain(const Tile& tile, const KPlan::Range& range, bool adds, float* out) const {
-    const int64_t depth = range.end - range.begin, width = registers_.columns, oc = tile.group * width;
-    const Scratch right(depth * width);
+    // A row of few channels is followed by the next one: what a vector holds of that goes nowhere.
+    const int64_t depth = range.end - range.begin, oc = tile.group * registers_.columns;
+    const int64_t width = groups_ == 1 ? tile.channels : registers_.columns;
+    const Scratch right(depth * width + registers_.columns);
     std::vector<int64_t> left_step(depth);
     for (int64_t k = 0, n = 0; k < depth; k += n) {
       const int64_t sample = (range.begin + k) / positions_, position = (range.begin + k) % positions_;
@@ -89,7 +91,7 @@ class ChainGradient {
     block.right_step = width;
     block.adds = adds;
     block.out = out;
-    block.ld = width;
+    block.ld = registers_.columns;
     run_chain_block(block);
   }
 
