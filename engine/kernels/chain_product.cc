@@ -28,8 +28,9 @@ constexpr int64_t kPackingPays = 384;
 constexpr int64_t kWholeElements = 1 << 23;
 // Steps of k so far apart are pages apart, which slows a kernel down.
 constexpr int64_t kNearStep = 512;
-// A right operand up to this size is in the L2 cache when it is read again.
-constexpr int64_t kCachedElements = 1 << 18;
+// A right operand up to this size is in the L2 cache when it is read again. One that fills a shared cache at most may be
+// read from there by few rows.
+constexpr int64_t kCachedElements = 1 << 18, kSharedElements = 1 << 22, kFewRows = 128;
 // So few outputs are not cut for threads where k can be.
 constexpr int64_t kFewOutputs = 4096;
 // Multiply-adds that are worth a thread.
@@ -64,7 +65,7 @@ class ChainProduct {
         panels_(left_.size, registers_.rows) {
     cut();
     left_layout_ = layout_of_left();
-    right_mode_ = right_stays_in_place()                                      ? Right::kInPlace
+    right_mode_ = stays_in_place(left_, right_)                               ? Right::kInPlace
                   : tiles_down_ > 1 && right_.size * args.K <= kWholeElements ? Right::kWhole
                                                                               : Right::kByTile;
   }
@@ -95,11 +96,25 @@ class ChainProduct {
 
   int64_t work() const { return args_.M * args_.N * args_.K; }
 
+  // Whether a kernel can read the left operand where it lies.
+  static bool can_stay(const Side& left) {
+    return left.k_stride == 1 || (left.stride == 1 && left.k_stride <= kNearStep);
+  }
+  // Whether the right operand stays where it lies. One group of columns is read from the first to the last; of several,
+  // each reads parts of lines far apart.
+  bool stays_in_place(const Side& left, const Side& right) const {
+    if (right.stride != 1 || left.size >= kPackingPays) return false;
+    if (right.size <= register_block(right.size).columns) return true;
+    const int64_t elements = right.size * args_.K;
+    return (right.k_stride <= kNearStep && elements <= kCachedElements) ||
+           (left.size <= kFewRows && elements <= kSharedElements);
+  }
+
   // Cycles for each k, roughly: two vectors of multiply-adds each, and what moving a value costs.
-  static double cost(const Side& left, const Side& right) {
+  double cost(const Side& left, const Side& right) const {
     const int64_t width = register_block(right.size).columns;
-    const double pack_left = left.k_stride == 1 || left.stride == 1 ? 0 : 0.5;
-    const double pack_right = right.stride != 1 ? 0.5 : left.size < kPackingPays ? 0 : 0.2;
+    const double pack_left = can_stay(left) ? 0 : 0.5;
+    const double pack_right = right.stride != 1 ? 0.5 : stays_in_place(left, right) ? 0 : 0.2;
     return left.size * ceil_div(right.size, width) * width / 32.0 + pack_left * left.size +
            pack_right * right.size;
   }
@@ -135,17 +150,8 @@ class ChainProduct {
   LeftLayout layout_of_left() const {
     const bool pays = tile_columns_ >= kPackingPays && panels_.count > 1;
     if (formats_.accumulate != Dtype::kF32) return LeftLayout::kPanels;
-    if (left_.k_stride == 1 && !pays) return LeftLayout::kAlongK;
-    if (left_.stride == 1 && !pays && left_.k_stride <= kNearStep) return LeftLayout::kAdjacent;
-    return LeftLayout::kPanels;
-  }
-
-  // One group of columns is read from the first to the last; of several, each reads parts of lines far apart.
-  bool right_stays_in_place() const {
-    if (right_.stride != 1) return false;
-    if (right_.size <= width_) return left_.size < kPackingPays;
-    return left_.size < kPackingPays && right_.k_stride <= kNearStep &&
-           right_.size * args_.K <= kCachedElements;
+    if (pays || !can_stay(left_)) return LeftLayout::kPanels;
+    return left_.k_stride == 1 ? LeftLayout::kAlongK : LeftLayout::kAdjacent;
   }
 
   Tile tile(int64_t i) const {
@@ -264,8 +270,12 @@ class ChainProduct {
     const int64_t first = panels_.begin(tile.first_panel), last = panels_.begin(tile.last_panel);
     if (!swapped_) return finish_product(args_, first, last, tile.begin, tile.end, values, ld);
     const int64_t rows = last - first, columns = tile.end - tile.begin;
+    if (args_.out_dtype == Dtype::kF32 && !args_.bias_m && !args_.bias_n) {
+      float* out = static_cast<float*>(args_.out) + tile.begin * args_.out_row_stride + first;
+      return copy_transposed(values, ld, columns, rows, out, args_.out_row_stride);
+    }
     const Scratch turned(rows * columns);
-    copy_dense({values, 1, ld}, columns, rows, turned.data());
+    copy_transposed(values, ld, columns, rows, turned.data(), rows);
     finish_product(args_, tile.begin, tile.end, first, last, turned.data(), rows);
   }
 
