@@ -31,12 +31,12 @@ struct Operands {
       b[i] = to_f32(b_bf16[i]);
     }
   }
-  std::vector<float> a, b;
+  Floats a, b;
   std::vector<Bf16> a_bf16, b_bf16;
 };
 
 // oneDNN's product of bf16 operands in f32; empty if it has none for this processor.
-std::function<void()> onednn_product(int64_t size, Operands& operands, std::vector<float>& c) {
+std::function<void()> onednn_product(int64_t size, Operands& operands, Floats& c) {
   using dnnl::memory;
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const auto matrix = [size](memory::data_type type) {
@@ -58,11 +58,11 @@ std::function<void()> onednn_product(int64_t size, Operands& operands, std::vect
 
 // That oneDNN's sums are ours within what rounding explains.
 void check(const std::string& row, int64_t size, const std::function<void()>& ours, Operands& operands,
-           std::vector<float>& c, const std::function<void()>& onednn, const std::vector<float>& theirs) {
-  const std::vector<float> a = operands.a, b = operands.b;
+           Floats& c, const std::function<void()>& onednn, const Floats& theirs) {
+  const Floats a = operands.a, b = operands.b;
   operands.a = absolute(a), operands.b = absolute(b);
   ours();
-  const std::vector<float> magnitude = c;
+  const Floats magnitude = c;
   operands.a = a, operands.b = b;
   ours();
   onednn();
@@ -74,7 +74,7 @@ void compare(Suite& suite, const std::string& name, bool here, int64_t size) {
   if (!suite.wants(row, 1)) return;
   const Unit& unit = Registry<Unit>::instance().find(name);
   Operands operands(size);
-  std::vector<float> c(size * size), onednn_c(size * size);
+  Floats c(size * size), onednn_c(size * size);
   const auto ours = [&] {
     unit.product(
         {size, size, size, operands.a.data(), operands.b.data(), c.data(), Dtype::kBf16, Dtype::kF32});

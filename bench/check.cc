@@ -10,21 +10,21 @@
 
 namespace faultline::bench {
 
-std::vector<float> uniform(int64_t size, uint32_t seed) {
+Floats uniform(int64_t size, uint32_t seed) {
   std::mt19937 random(seed);
   std::uniform_real_distribution<float> distribution(-1, 1);
-  std::vector<float> values(size);
+  Floats values(size);
   for (float& value : values) value = distribution(random);
   return values;
 }
 
-std::vector<float> absolute(std::vector<float> values) {
+Floats absolute(Floats values) {
   for (float& value : values) value = std::fabs(value);
   return values;
 }
 
-void check_sums(const std::string& who, int64_t k, const std::vector<float>& ours,
-                const std::vector<float>& theirs, const std::vector<float>& magnitude) {
+void check_sums(const std::string& who, int64_t k, const Floats& ours,
+                const Floats& theirs, const Floats& magnitude) {
   const double ku = static_cast<double>(k) * unit_roundoff(Dtype::kF32), gamma = ku / (1 - ku);
   for (size_t i = 0; i < ours.size(); ++i) {
     const double bound = 2 * gamma / (1 - gamma) * double{magnitude[i]};

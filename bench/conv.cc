@@ -53,12 +53,12 @@ void compare(Suite& suite, const Layer& layer, ConvPass pass, const char* pass_n
   if (!suite.wants(name, threads)) return;
   set_threads(threads);
   const Sizes size = sizes(layer.shape, pass);
-  const std::vector<float> image = uniform(size.image, 1), other = uniform(size.other, 2);
-  std::vector<float> out(size.out), magnitude(size.out), theirs(size.out);
+  const Floats image = uniform(size.image, 1), other = uniform(size.other, 2);
+  Floats out(size.out), magnitude(size.out), theirs(size.out);
   const Conv ours{layer.shape, pass, image.data(), other.data(), out.data()};
   our_conv2d(ours);
   {
-    const std::vector<float> abs_image = absolute(image), abs_other = absolute(other);
+    const Floats abs_image = absolute(image), abs_other = absolute(other);
     our_conv2d({layer.shape, pass, abs_image.data(), abs_other.data(), magnitude.data()});
   }
 

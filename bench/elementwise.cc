@@ -27,12 +27,12 @@ constexpr int64_t kN = 256, kC = 64, kH = 32, kW = 32, kSize = kN * kC * kH * kW
 
 Tensor filled(const Shape& shape, uint32_t seed) {
   Tensor tensor = Tensor::empty(shape, Dtype::kF32);
-  const std::vector<float> values = uniform(tensor.size(), seed);
+  const Floats values = uniform(tensor.size(), seed);
   std::memcpy(tensor.mutable_raw(), values.data(), tensor.size_bytes());
   return tensor;
 }
 
-std::vector<float> widened(const Tensor& tensor) {
+Floats widened(const Tensor& tensor) {
   const Tensor f32 = tensor.to(Dtype::kF32).contiguous();
   return {f32.data<float>(), f32.data<float>() + f32.size()};
 }
@@ -74,11 +74,11 @@ void compare(Suite& suite, const Op& op, int threads) {
     const auto body = library.elementwise(theirs, threads);
     if (!body) continue;
     body();
-    const std::vector<float> expected = widened(ours);
+    const Floats expected = widened(ours);
     float largest = 0;
     for (const float value : expected) largest = std::max(largest, std::fabs(value));
     check_sums(peer + " " + name, op.roundings, expected, widened(outputs.back()),
-               std::vector<float>(expected.size(), largest));
+               Floats(expected.size(), largest));
     comparison.contenders.push_back({peer, body});
   }
   suite.compare(comparison);

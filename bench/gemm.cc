@@ -34,7 +34,7 @@ void our_product(const Gemm& g, int64_t begin, int64_t end, float* c) {
 void our_product(const Gemm& g) { our_product(g, 0, g.k, g.c); }
 
 // The same kernel without our promise: each thread takes a part of k, so that the bits change with the threads.
-void split_product(const Gemm& g, std::vector<float>& partial) {
+void split_product(const Gemm& g, Floats& partial) {
   const int64_t parts = threads(), size = g.m * g.n;
   partial.resize(parts * size);
   parallel_for("split", parts, 1, [&](int64_t begin, int64_t end) {
@@ -54,16 +54,16 @@ void compare_order(Suite& suite, const Shape& shape) {
   const std::string name = fmt::format("{}x{}x{} tn: k whole, not split by threads", m, n, k);
   if (!suite.wants(name, 2)) return;
   set_threads(2);
-  const std::vector<float> a = uniform(m * k, 1), b = uniform(k * n, 2);
-  std::vector<float> c(m * n), partial;
+  const Floats a = uniform(m * k, 1), b = uniform(k * n, 2);
+  Floats c(m * n), partial;
   const Gemm gemm{m, n, k, true, false, a.data(), b.data(), c.data()};
-  std::vector<float> magnitude(m * n);
+  Floats magnitude(m * n);
   {
-    const std::vector<float> abs_a = absolute(a), abs_b = absolute(b);
+    const Floats abs_a = absolute(a), abs_b = absolute(b);
     our_product({m, n, k, true, false, abs_a.data(), abs_b.data(), magnitude.data()});
   }
   our_product(gemm);
-  const std::vector<float> whole = c;
+  const Floats whole = c;
   split_product(gemm, partial);
   check_sums(name, k, whole, c, magnitude);
   suite.compare_pairs(
@@ -76,18 +76,18 @@ void compare(Suite& suite, const Shape& shape, bool a_transposed, bool b_transpo
   const std::string name = fmt::format("{}x{}x{} {}{}", m, n, k, "nt"[a_transposed], "nt"[b_transposed]);
   if (!suite.wants(name, threads)) return;
   set_threads(threads);
-  const std::vector<float> a = uniform(m * k, 1), b = uniform(k * n, 2);
-  std::vector<float> c(m * n), magnitude(m * n);
+  const Floats a = uniform(m * k, 1), b = uniform(k * n, 2);
+  Floats c(m * n), magnitude(m * n);
   const Gemm ours{m, n, k, a_transposed, b_transposed, a.data(), b.data(), c.data()};
   our_product(ours);
   {
-    const std::vector<float> abs_a = absolute(a), abs_b = absolute(b);
+    const Floats abs_a = absolute(a), abs_b = absolute(b);
     our_product({m, n, k, a_transposed, b_transposed, abs_a.data(), abs_b.data(), magnitude.data()});
   }
 
   Comparison comparison{name, threads, 2e-9 * double(m) * double(n) * double(k), {}, fma_peak(threads)};
   comparison.contenders.push_back({"ours", [=] { our_product(ours); }});
-  std::vector<std::vector<float>> results;
+  std::vector<Floats> results;
   results.reserve(Registry<Peer>::instance().entries().size());
   for (const auto& [peer, library] : Registry<Peer>::instance().entries()) {
     if (!library.gemm) continue;

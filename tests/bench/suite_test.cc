@@ -49,7 +49,7 @@ TEST_CASE("row: the ratio is against the fastest other") {
 
 TEST_CASE("check: rounding passes, a wrong element does not") {
   // k = 4 and magnitude 4: both sums together may be off by 8 gamma(4) = 8 * 2^-22.
-  const std::vector<float> ours = {1, 1}, magnitude = {4, 4};
+  const Floats ours = {1, 1}, magnitude = {4, 4};
   CHECK_NOTHROW(check_sums("peer", 4, ours, {1, 1 + 7 * 0x1p-22f}, magnitude));
   CHECK_THROWS_WITH(check_sums("peer", 4, ours, {1, 1 + 9 * 0x1p-22f}, magnitude),
                     Catch::Contains("peer: element 1 is"));
