@@ -33,15 +33,46 @@ struct Total {
   int64_t elements = 0, fast_elements = 0, differences = 0;
 };
 
-// Judges every file of the instructions whose name says `vanishing`, or does not.
-Total judge_instructions(bool vanishing) {
-  Total total;
+std::vector<float> values(const std::vector<uint32_t>& patterns, Dtype dtype) {
+  std::vector<float> values;
+  for (uint32_t bits : patterns) values.push_back(static_cast<float>(value_of(bits, dtype)));
+  return values;
+}
+
+// How many elements of a file with f16 accumulators differ where the rule's FLOOR is another.
+int64_t differences_with_floor_moved(const VectorFile& file, int by) {
+  const std::vector<StepRule>& rules = Registry<Unit>::instance().find(file.chip).rules;
+  StepRule rule = *step_rule(rules, {file.input, file.d});
+  rule.floor += by;
+  int64_t differences = 0;
+  for (const VectorTile& tile : file.tiles) {
+    const std::vector<float> a = values(tile.a, file.input), b = values(tile.b, file.input),
+                             c = values(tile.c, file.c);
+    for (int64_t i = 0; i < file.m * file.n; ++i) {
+      const float *left = a.data() + i / file.n * file.k, *right = b.data() + i % file.n * file.k;
+      differences += f16_from_f32(fused_dot(rule, left, right, file.k, c[i])).bits != tile.d[i];
+    }
+  }
+  return differences;
+}
+
+// The files of the instructions: the captures, or those recorded for one question, which their names begin with.
+std::vector<fs::path> instructions(const std::string& question = "") {
+  std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(kFolder / "instructions")) {
     const std::string name = entry.path().filename();
-    if (name.starts_with("vanishing") != vanishing) continue;
-    const VectorFile file = file_at(entry.path());
-    const Conformance result = judge(name, file, file.chip);
-    INFO(name);
+    const bool special = name.starts_with("vanishing.") || name.starts_with("ties.");
+    if (question.empty() ? !special : name.starts_with(question)) files.push_back(entry.path());
+  }
+  return files;
+}
+
+Total judge_all(const std::vector<fs::path>& files) {
+  Total total;
+  for (const fs::path& path : files) {
+    const VectorFile file = file_at(path);
+    const Conformance result = judge(path.filename(), file, file.chip);
+    INFO(path.filename());
     CHECK(result.differences == 0);
     ++total.files;
     total.elements += result.elements;
@@ -52,7 +83,7 @@ Total judge_instructions(bool vanishing) {
 }
 
 TEST_CASE("h200: every instruction gives what its model gives, by both implementations") {
-  const Total total = judge_instructions(false);
+  const Total total = judge_all(instructions());
   CHECK(total.files == 24);
   CHECK(total.elements == 41472);
   CHECK(total.fast_elements == 23040);
@@ -60,10 +91,22 @@ TEST_CASE("h200: every instruction gives what its model gives, by both implement
 }
 
 TEST_CASE("h200: negative sums that vanish in the conversion are +0") {
-  const Total total = judge_instructions(true);
+  const Total total = judge_all(instructions("vanishing."));
   CHECK(total.files == 11);
   CHECK(total.elements == 55);
   CHECK(total.differences == 0);
+}
+
+TEST_CASE("h200: ties of f16 accumulators go as FLOOR says, and by no other FLOOR") {
+  const Total total = judge_all(instructions("ties."));
+  CHECK(total.files == 4);
+  CHECK(total.elements == 1024);
+  CHECK(total.fast_elements == 512);
+  for (const fs::path& path : instructions("ties.")) {
+    const VectorFile file = file_at(path);
+    INFO(path.filename());
+    for (int by : {1, -1}) CHECK(differences_with_floor_moved(file, by) > 0);
+  }
 }
 
 TEST_CASE("h200: units beside the right one do not pass") {
