@@ -17,7 +17,7 @@ struct Given {
   std::string instruction;
   int64_t tiles = 900;
   uint64_t seed = 1;
-  bool list = false;
+  bool ties = false, list = false;
 };
 
 std::string listing() {
@@ -47,16 +47,17 @@ void write_capture(const Given& given, const CaptureDevice& device, std::ostream
                 device.name + " is sm_" + std::to_string(device.architecture) +
                     " and has no such instruction; --list says which have it");
   }
+  const std::string seed = given.ties ? "" : " seed=" + std::to_string(given.seed);
   VectorFile file{chip_name(given.instruction, device.architecture),
-                  "source=capture gpu=" + one_word(device.name) + " instruction=" + given.instruction +
-                      " seed=" + std::to_string(given.seed),
+                  "source=" + std::string(given.ties ? "ties" : "capture") + " gpu=" + one_word(device.name) +
+                      " instruction=" + given.instruction + seed,
                   row.input,
                   row.accumulate,
                   row.accumulate,
                   row.m,
                   row.n,
                   row.k,
-                  make_tiles(row, given.tiles, given.seed)};
+                  given.ties ? make_ties(row, given.tiles) : make_tiles(row, given.tiles, given.seed)};
   device.run(row, file.tiles);
   out << vector_file_text(file);
   if (!out.flush()) throw Error(ErrorCode::kIo, "capture", "standard output cannot be written");
@@ -68,7 +69,9 @@ void check(const Given& given) {
   if (given.tiles < 1 || given.tiles > kMostTiles) {
     throw Error(ErrorCode::kArgument, "--tiles", "must be from 1 to " + std::to_string(kMostTiles));
   }
-  Registry<MatrixInstruction>::instance().find(given.instruction);
+  const MatrixInstruction& row = Registry<MatrixInstruction>::instance().find(given.instruction);
+  if (given.ties && (row.input != Dtype::kF16 || row.accumulate != Dtype::kF16))
+    throw Error(ErrorCode::kArgument, "--ties", "are made for f16 operands and accumulators alone");
 }
 
 }  // namespace
@@ -97,6 +100,7 @@ int capture_command(const std::vector<std::string>& arguments,
   app.add_option("--instruction", given.instruction, "which one; --list shows them");
   app.add_option("--tiles", given.tiles, "how many, categories taking turns")->capture_default_str();
   app.add_option("--seed", given.seed, "of the tiles")->capture_default_str();
+  app.add_flag("--ties", given.ties, "tiles that show FLOOR of f16 accumulators instead of seeded ones");
   app.add_flag("--list", given.list, "print the instructions and the architectures that have them");
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

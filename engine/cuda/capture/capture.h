@@ -18,9 +18,9 @@ struct CaptureDevice {
   std::function<void(const MatrixInstruction&, std::vector<VectorTile>&)> run;
 };
 
-// The program `capture`: `--instruction NAME --tiles N --seed S` writes a vector file (numerics.md 5) to
-// `out`,
-// `--list` the registered instructions. Returns the exit code: 0, or 2 after one line on `errors`.
+// The program `capture`: `--instruction NAME --tiles N --seed S` writes a vector file (numerics.md 5) to `out`, with
+// `--ties` of the tiles that show FLOOR; `--list` the registered instructions. Returns the exit code: 0, or 2 after
+// one line on `errors`.
 // `open_device` is called for a capture alone and throws Error if there is no device.
 // Run on hardware: an NVIDIA H200 (sm_90), built with CUDA 13.0, each of its 24 instructions on 9000 tiles; fragment
 // layouts and the wgmma descriptor hold there. The code for sm_75, 80, 89, 100 and 120 was never run.

@@ -1,6 +1,7 @@
 #include "engine/cuda/capture/tiles.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <string>
 
@@ -161,17 +162,43 @@ constexpr Category kCategories[] = {
 };
 constexpr int64_t kCategoryCount = std::size(kCategories);
 
+VectorTile zero_tile(const char* category, const MatrixInstruction& row) {
+  return {category, std::vector<uint32_t>(row.m * row.k), std::vector<uint32_t>(row.n * row.k),
+          std::vector<uint32_t>(row.m * row.n), std::vector<uint32_t>(row.m * row.n)};
+}
+
+uint32_t f16_power(int exponent) { return f16_from_f64(std::ldexp(1.0, exponent)).bits; }
+
 }  // namespace
+
+std::vector<VectorTile> make_ties(const MatrixInstruction& instruction, int64_t count) {
+  constexpr int kSmallest = -24, kSmallestNormal = -14;  // exponents of f16
+  constexpr uint32_t kSign = 0x8000;
+  const int64_t n = instruction.n, k = instruction.k;
+  std::vector<VectorTile> tiles;
+  for (int64_t t = 0; t < count; ++t) {
+    VectorTile tile = zero_tile("ties", instruction);
+    for (int64_t row = 0; row < instruction.m; ++row) {
+      tile.a[row * k] = f16_power(kSmallestNormal) | (row & 1 ? kSign : 0);
+      tile.a[row * k + 1 + row % (k - 1)] = f16_power(kSmallest) | (row & 2 ? kSign : 0);
+    }
+    for (int64_t column = 0; column < n; ++column) {
+      const int rise = static_cast<int>((t / 2 * n + column) % -kSmallest);
+      std::fill_n(tile.b.begin() + column * k, k, f16_power(kSmallest + rise));
+      tile.b[column * k] = f16_power(kSmallest - 1 - kSmallestNormal);
+    }
+    if (t % 2 == 1) std::fill(tile.c.begin(), tile.c.end(), kSign);
+    tiles.push_back(std::move(tile));
+  }
+  return tiles;
+}
 
 std::vector<VectorTile> make_tiles(const MatrixInstruction& instruction, int64_t count, uint64_t seed) {
   std::vector<VectorTile> tiles;
   for (int64_t i = 0; i < count; ++i) {
     const Category& category = kCategories[i % kCategoryCount];
     Draws draws(seed, "capture/" + std::to_string(i));
-    VectorTile tile{category.name, std::vector<uint32_t>(instruction.m * instruction.k),
-                    std::vector<uint32_t>(instruction.n * instruction.k),
-                    std::vector<uint32_t>(instruction.m * instruction.n),
-                    std::vector<uint32_t>(instruction.m * instruction.n)};
+    VectorTile tile = zero_tile(category.name, instruction);
     Drawing drawing{instruction, draws, {instruction.input, draws}, {instruction.accumulate, draws}, tile};
     category.draw(drawing);
     if (i / kCategoryCount % 2 == 1) std::fill(tile.c.begin(), tile.c.end(), 0);

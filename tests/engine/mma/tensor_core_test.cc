@@ -99,17 +99,17 @@ TEST_CASE("tensor cores: a large pair that cancels hides a small product of its 
 }
 
 TEST_CASE("tensor cores: with an f16 accumulator FLOOR decides ties of very small sums") {
+  // The notes expect 0001 by wgmma here; an H200 gives 0000 (captures/h200, ties).
   const Pairs pairs = {{power(-14), power(-11)}, {power(-24), power(-24)}};
-  check({"v100", "t4", "a100", "l40s", "h100:mma", "b200:mma"}, kHalfOnly, 0, pairs, "0000");
-  check({"h100", "b200"}, kHalfOnly, 0, pairs, "0001");
+  for (const Names& names : {kVolta, kMiddle, kNewest}) check(names, kHalfOnly, 0, pairs, "0000");
   // Half of the smallest f16, and the largest power of two below it that is cut, then the one above that.
   const auto tie = [](int e) { return Pairs{{power(-14), power(-11)}, {power(-24), power(e + 24)}}; };
   check({"v100"}, kHalfOnly, 0, tie(-19 - 23 - 1), "0000");
   check({"v100"}, kHalfOnly, 0, tie(-19 - 23), "0001");
   check({"t4", "a100", "l40s"}, kHalfOnly, 0, tie(-20 - 24 - 1), "0000");
   check({"t4", "a100", "l40s"}, kHalfOnly, 0, tie(-20 - 24), "0001");
-  check({"h100:mma", "b200:mma"}, kHalfOnly, 0, tie(-21 - 25 - 1), "0000");
-  check({"h100:mma", "b200:mma"}, kHalfOnly, 0, tie(-21 - 25), "0001");
+  check(kNewest, kHalfOnly, 0, tie(-21 - 25 - 1), "0000");
+  check(kNewest, kHalfOnly, 0, tie(-21 - 25), "0001");
 }
 
 TEST_CASE("tensor cores: FLOOR of the f32 accumulator, seen beside the smallest f32") {

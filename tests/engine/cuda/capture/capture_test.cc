@@ -19,6 +19,7 @@ namespace {
 const Registered<MatrixInstruction> kRows[] = {
     {"mma.m16n8k16.f16.f32", {Dtype::kF16, Dtype::kF32, 16, 8, 16, 80, kNewestArchitecture}},
     {"mma.m16n8k8.f16.f16", {Dtype::kF16, Dtype::kF16, 16, 8, 8, 75, kNewestArchitecture}},
+    {"wgmma.m64n8k16.f16.f16", {Dtype::kF16, Dtype::kF16, 64, 8, 16, 90, 90}},
     {"mma.m16n8k4.tf32.f32", {Dtype::kTf32, Dtype::kF32, 16, 8, 4, 80, kNewestArchitecture}},
     {"wgmma.m64n8k16.bf16.f32", {Dtype::kBf16, Dtype::kF32, 64, 8, 16, 90, 90}},
     {"wgmma.m64n8k32.e4m3.f32", {Dtype::kE4m3, Dtype::kF32, 64, 8, 32, 90, 90}},
@@ -107,6 +108,32 @@ TEST_CASE("capture: tiles are a function of the seed and hold what their categor
   CHECK(make_tiles(row, 5, 3).back().b == tiles[4].b);
 }
 
+// How many elements of h100 with another FLOOR are not those of the file, whose C is 0.
+int64_t differences_with_floor_moved(const VectorFile& file, int by) {
+  StepRule rule = *step_rule(Registry<Unit>::instance().find("h100").rules, {file.input, file.d});
+  rule.floor += by;
+  int64_t differences = 0;
+  for (const VectorTile& tile : file.tiles) {
+    const std::vector<float> a = values(tile.a, file.input), b = values(tile.b, file.input);
+    for (int64_t i = 0; i < file.m * file.n; ++i) {
+      const float *left = a.data() + i / file.n * file.k, *right = b.data() + i % file.n * file.k;
+      differences += f16_from_f32(fused_dot(rule, left, right, file.k, 0)).bits != tile.d[i];
+    }
+  }
+  return differences;
+}
+
+TEST_CASE("capture: ties show a FLOOR that is another, of every f16 accumulator") {
+  for (const char* name : {"mma.m16n8k8.f16.f16", "wgmma.m64n8k16.f16.f16"}) {
+    INFO(name);
+    const Outcome outcome = capture({"--instruction", name, "--ties", "--tiles", "6"});
+    const VectorFile file = parse_vector_file(name, outcome.output);
+    CHECK(file.notes == "gpu=Stand_In instruction=" + std::string(name) + " source=ties");
+    CHECK(judge(name, file, "h100").differences == 0);
+    for (int by : {-1, 1}) CHECK(differences_with_floor_moved(file, by) == file.m);
+  }
+}
+
 // How many values of a kind the tiles of a category have.
 std::map<std::string, int> counts(const char* instruction, const std::string& category,
                                   const std::string& unit) {
@@ -157,6 +184,7 @@ TEST_CASE("capture: refusals are one line and exit code 2") {
   refused(capture({"--instruction", "mma.m16n8k16.f16.f32", "--tiles", "0"}), "must be from 1");
   refused(capture({"--instruction", "mma.m16n8k16.f16.f32", "--tiles", "many"}), "--tiles");
   refused(capture({"--instrument", "mma"}), "--instrument");
+  refused(capture({"--instruction", "mma.m16n8k16.f16.f32", "--ties"}), "--ties: are made for f16");
   refused(capture({"--instruction", "wgmma.m64n8k16.bf16.f32"}, "a100", 80),
           "Stand In is sm_80 and has no such");
   std::ostringstream output, errors;
