@@ -1,5 +1,7 @@
 #include "engine/kernels/rows.h"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/rows.cc"
 #include <hwy/foreach_target.h>
@@ -67,12 +69,31 @@ namespace {
 HWY_EXPORT(convert_rows_kernel);
 HWY_EXPORT(round_to_tf32_kernel);
 
+// Short rows go in pieces, of which the last takes bytes of the one before it again.
+void copy_rows(const char* from, int64_t from_stride, char* to, int64_t to_stride, int64_t rows,
+               int64_t bytes) {
+  constexpr int64_t kPiece = 32, kShort = 256;
+  for (; rows > 0; --rows, from += from_stride, to += to_stride) {
+    if (bytes < kPiece || bytes > kShort) {
+      std::memcpy(to, from, bytes);
+      continue;
+    }
+    for (int64_t i = 0; i + kPiece < bytes; i += kPiece) std::memcpy(to + i, from + i, kPiece);
+    std::memcpy(to + bytes - kPiece, from + bytes - kPiece, kPiece);
+  }
+}
+
 }  // namespace
 
 void convert_rows(ConstRows from, Rows to, int64_t rows, int64_t n) {
   if (from.stride == n && to.stride == n) {
     n *= rows;
     rows = 1;
+  }
+  if (from.dtype == to.dtype) {
+    const int64_t size = size_bytes(to.dtype);
+    return copy_rows(static_cast<const char*>(from.data), from.stride * size, static_cast<char*>(to.data),
+                     to.stride * size, rows, n * size);
   }
   HWY_DYNAMIC_DISPATCH(convert_rows_kernel)(from, to, rows, n);
 }
