@@ -18,9 +18,11 @@ namespace {
 thread_local bool inside_parallel_for = false;
 
 // Waking a sleeping thread takes longer than many a kernel, so a thread looks for its next job a while before it
-// sleeps: first without the system, then yielding, because another process may want the core.
+// sleeps. It keeps its core meanwhile: one that yields it to another process may wait for milliseconds. Where there are
+// more threads than cores, it does yield, since what it waits for may need the core.
 constexpr int kLooks = 64;
 constexpr std::chrono::microseconds kSpin{50};
+std::atomic<bool> yields = false;
 
 void pause() {
 #if defined(__x86_64__)
@@ -38,7 +40,10 @@ void spin_until(const Condition& condition) {
   }
   for (const auto end = std::chrono::steady_clock::now() + kSpin; !condition();) {
     if (std::chrono::steady_clock::now() >= end) return;
-    std::this_thread::yield();
+    if (yields)
+      std::this_thread::yield();
+    else
+      pause();
   }
 }
 
@@ -52,6 +57,7 @@ class Pool {
     post(0);
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
+    yields = workers >= static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 0; i < workers; ++i) {
       workers_.emplace_back([this, i, seen = job_.load()] { work(i, seen); });
     }

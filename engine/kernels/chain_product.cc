@@ -84,6 +84,9 @@ class ChainProduct {
     sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
       chain(tile(i), range, out, tile_columns_, false, true);
     };
+    sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
+      chain(tile(i), range, out, tile_columns_, true, true);
+    };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values, tile_columns_); };
     run_tiled_sum(sum);
   }
