@@ -171,45 +171,75 @@ float in_parts(const Unit& unit, Dtype input, const std::vector<float>& a, const
   return sum;
 }
 
-// A convolution's k, recorded channel by channel, as cuDNN takes it: block by block of channels, of a block tap by
-// tap.
-std::vector<float> in_blocks(const std::vector<float>& values, int64_t block) {
-  constexpr int64_t kTaps = 3 * 3;
-  const int64_t channels = values.size() / kTaps;
+// One element as cuDNN's tf32 kernels by weight cut it: slices of 64 terms are dealt to `parts` chains in turn, which
+// are added in f32, the last one first and then the others in rising order.
+float dealt(const Unit& unit, Dtype input, const std::vector<float>& a, const std::vector<float>& b,
+            int64_t parts) {
+  constexpr int64_t kSlice = 64;
+  const int64_t k = a.size();
+  std::vector<float> chains(parts);
+  for (int64_t begin = 0; begin < k; begin += kSlice) {
+    float& chain = chains[begin / kSlice % parts];
+    chain = unit.dot({input, Dtype::kF32}, a.data() + begin, b.data() + begin, std::min(kSlice, k - begin),
+                     chain);
+  }
+  float sum = chains.back();
+  for (int64_t part = 0; part + 1 < parts; ++part) sum += chains[part];
+  return sum;
+}
+
+// How a convolution takes a k that is recorded channel by channel, of a channel tap by tap: block by block of
+// channels, of a block tap by tap.
+struct Blocks {
+  int64_t channels = 0;  // of a block; 0: k is taken as recorded
+  int64_t taps = 3 * 3;
+  bool turned = false;  // the last tap first
+};
+
+std::vector<float> in_blocks(const std::vector<float>& values, const Blocks& blocks) {
+  const int64_t channels = values.size() / blocks.taps;
   std::vector<float> ordered;
-  for (int64_t first = 0; first < channels; first += block) {
-    for (int64_t tap = 0; tap < kTaps; ++tap) {
-      for (int64_t c = first; c < first + block; ++c) ordered.push_back(values[c * kTaps + tap]);
+  for (int64_t first = 0; first < channels; first += blocks.channels) {
+    for (int64_t i = 0; i < blocks.taps; ++i) {
+      const int64_t tap = blocks.turned ? blocks.taps - 1 - i : i;
+      for (int64_t c = first; c < first + blocks.channels; ++c)
+        ordered.push_back(values[c * blocks.taps + tap]);
     }
   }
   return ordered;
+}
+
+uint32_t pattern(float value, Dtype dtype) {
+  return static_cast<uint32_t>(bits_of(round_to(value, dtype), dtype));
 }
 
 struct LibraryProduct {
   const char* name;
   const char* unit;
   int64_t part, tile;
-  int64_t block = 0;  // channels of a convolution; 0: k is taken as recorded
+  Blocks blocks = {};
+  int64_t dealt_to = 0;  // parts; 0: parts of `part` terms instead
 };
 
-// f32 operands are rounded to tf32 first.
+// f32 operands are rounded to tf32 first; sums are f32, and rounded to the result's format at the end.
 int64_t differences(const LibraryProduct& product, Tf32Rounding rounding = Tf32Rounding::kRne) {
   const VectorFile file = file_at(kFolder / "library" / (std::string(product.name) + ".txt"));
   const Unit& unit = Registry<Unit>::instance().find(product.unit);
-  const bool tf32 = file.input == Dtype::kF32;
+  const Dtype input = file.input == Dtype::kF32 ? Dtype::kTf32 : file.input;
   const auto operand = [&](const std::vector<uint32_t>& patterns, int64_t row) {
     const auto first = patterns.begin() + row * file.k;
     std::vector<float> operand = values({first, first + file.k}, file.input);
-    if (product.block > 0) operand = in_blocks(operand, product.block);
-    for (float& value : operand) value = tf32 ? tf32_from_f32(value, rounding) : value;
+    if (product.blocks.channels > 0) operand = in_blocks(operand, product.blocks);
+    for (float& value : operand) value = input == Dtype::kTf32 ? tf32_from_f32(value, rounding) : value;
     return operand;
   };
   const VectorTile& tile = file.tiles.at(0);
   int64_t differences = 0;
   for (int64_t i = 0; i < file.m * file.n; ++i) {
-    const float sum = in_parts(unit, tf32 ? Dtype::kTf32 : file.input, operand(tile.a, i / file.n),
-                               operand(tile.b, i % file.n), product.part, product.tile);
-    differences += std::bit_cast<uint32_t>(sum) != tile.d[i];
+    const std::vector<float> a = operand(tile.a, i / file.n), b = operand(tile.b, i % file.n);
+    const float sum = product.dealt_to > 0 ? dealt(unit, input, a, b, product.dealt_to)
+                                           : in_parts(unit, input, a, b, product.part, product.tile);
+    differences += pattern(sum, file.d) != tile.d[i];
   }
   return differences;
 }
@@ -255,21 +285,21 @@ TEST_CASE("h200: products of cuBLAS that accumulate in f16 are one chain") {
 }
 
 TEST_CASE("h200: tf32 convolutions of cuDNN take k in blocks of 32 channels, of a block tap by tap") {
-  const LibraryProduct forward{"conv_forward_tf32_c128", "h100", 1152, 32, 32};
-  const LibraryProduct dgrad{"conv_dgrad_tf32_c128", "h100", 576, 32, 32};
+  const LibraryProduct forward{"conv_forward_tf32_c128", "h100", 1152, 32, {32}};
+  const LibraryProduct dgrad{"conv_dgrad_tf32_c128", "h100", 576, 32, {32}};
   for (const LibraryProduct& product : {forward, dgrad}) {
     INFO(product.name);
     CHECK(differences(product) == 0);
     CHECK(differences(product, Tf32Rounding::kRna) > 0);
     for (int64_t block : {1, 8, 16, 64, 128}) {
-      CHECK(differences({product.name, "h100", product.part, 32, block}) > 0);
+      CHECK(differences({product.name, "h100", product.part, 32, {block}}) > 0);
     }
     for (const char* unit : {"h100:wmma", "a100"}) {
-      CHECK(differences({product.name, unit, product.part, 32, 32}) > 0);
+      CHECK(differences({product.name, unit, product.part, 32, {32}}) > 0);
     }
   }
-  CHECK(differences({forward.name, "h100", 576, 32, 32}) > 0);
-  CHECK(differences({dgrad.name, "h100", 1152, 32, 32}) > 0);
+  CHECK(differences({forward.name, "h100", 576, 32, {32}}) > 0);
+  CHECK(differences({dgrad.name, "h100", 1152, 32, {32}}) > 0);
 }
 
 TEST_CASE("h200: cuBLAS 13 rounds f32 operands to tf32 to nearest even") {
@@ -277,6 +307,71 @@ TEST_CASE("h200: cuBLAS 13 rounds f32 operands to tf32 to nearest even") {
   CHECK(differences(chain) == 0);
   CHECK(differences(chain, Tf32Rounding::kRna) > 0);
   CHECK(differences(chain, Tf32Rounding::kTruncate) == 36);
+}
+
+// Of the convolutions below one half of a sum undoes the other, so that the results are what the steps cut away:
+// then a result of 16 bits shows the order too.
+constexpr int64_t kWhole = 1 << 20;
+
+TEST_CASE("h200: 16-bit convolutions of cuDNN are one chain, k in blocks of as many channels as a tile has") {
+  for (const LibraryProduct& product :
+       std::vector<LibraryProduct>{{"cancel_forward_f16_c32", "h100:mma", kWhole, kWhole, {32}},
+                                   {"cancel_forward_f16_c128", "h100:mma", kWhole, kWhole, {64}},
+                                   {"cancel_forward_f16_c6", "h100:mma", kWhole, kWhole, {6, 5 * 5}},
+                                   {"cancel_dgrad_bf16_c128", "h100:mma", kWhole, kWhole, {32, 9, true}},
+                                   {"cancel_dgrad_f16_c64", "h100", kWhole, kWhole, {64}}}) {
+    INFO(product.name);
+    CHECK(differences(product) == 0);
+    LibraryProduct other = product;
+    other.unit = "a100";
+    CHECK(differences(other) > 0);
+    other = product;
+    other.part = 144;
+    CHECK(differences(other) > 0);
+    other = product;
+    other.blocks.turned = !product.blocks.turned;
+    CHECK(differences(other) > 0);
+    for (int64_t channels : {1, 2, 3, 8, 16, 32, 64, 128}) {
+      const VectorFile file = file_at(kFolder / "library" / (std::string(product.name) + ".txt"));
+      if (channels == product.blocks.channels || file.k / product.blocks.taps % channels != 0) continue;
+      INFO(channels);
+      other = product;
+      other.blocks.channels = channels;
+      CHECK(differences(other) > 0);
+    }
+  }
+  // What is beyond whole steps comes last.
+  CHECK(differences({"cancel_forward_f16_c6", "h100:mma", kWhole, 16, {6, 5 * 5}}) > 0);
+}
+
+TEST_CASE("h200: 16-bit convolutions of cuDNN by weight are one chain, image by image") {
+  const char* name = "cancel_wgrad_f16_c128";
+  CHECK(differences({name, "h100", kWhole, kWhole}) == 0);
+  CHECK(differences({name, "a100", kWhole, kWhole}) > 0);
+  CHECK(differences({name, "h100", kWhole, kWhole, {4, 14 * 14}}) > 0);  // pixel by pixel of the 4 images
+  for (int64_t part : {64, 192, 392, 400}) CHECK(differences({name, "h100", part, kWhole}) > 0);
+}
+
+TEST_CASE("h200: tf32 convolutions of cuDNN by weight deal slices of 64 to parts in turn") {
+  const LibraryProduct wgrad{"cancel_wgrad_tf32_c32", "h100:mma", 0, 0, {}, 10};
+  CHECK(differences(wgrad) == 0);
+  CHECK(differences(wgrad, Tf32Rounding::kTruncate) > 0);
+  CHECK(differences({wgrad.name, "h100:wmma", 0, 0, {}, 10}) > 0);
+  for (int64_t parts : {1, 2, 4, 8, 9, 11, 16}) {
+    INFO(parts);
+    CHECK(differences({wgrad.name, "h100:mma", 0, 0, {}, parts}) > 0);
+  }
+  for (int64_t part : {64, 104, 128, 512}) {
+    INFO(part);
+    CHECK(differences({wgrad.name, "h100:mma", part, kWhole}) > 0);
+  }
+}
+
+TEST_CASE("h200: split-K of cuBLAS adds its parts in f32 where the result is f16") {
+  const char* name = "cancel_f16_128x128x4096";
+  CHECK(differences({name, "h100", 1408, 64}) == 0);
+  CHECK(differences({name, "a100", 1408, 64}) > 0);
+  for (int64_t part : {1368, 1472, 2048, 4096}) CHECK(differences({name, "h100", part, 64}) > 0);
 }
 
 }  // namespace
