@@ -23,11 +23,23 @@ namespace {
 using Json = nlohmann::json;
 
 // Threads of one library look for work a while after its last call (OpenBLAS 0.3.21 for 2^26 ticks) and would
-// take the core from the next contender.
-constexpr std::chrono::milliseconds kSettle{40};
+// take the core from the next contender. A processor that has rested is slow at first, so that the contender runs a
+// while before it is timed.
+constexpr std::chrono::milliseconds kSettle{40}, kWarmUp{30};
+
+void rest_and_warm_up(const Contender& contender) {
+  std::this_thread::sleep_for(kSettle);
+  const auto end = std::chrono::steady_clock::now() + kWarmUp;
+  do {
+    if (contender.seconds)
+      contender.seconds();
+    else
+      contender.body();
+  } while (std::chrono::steady_clock::now() < end);
+}
 
 void run(benchmark::State& state, const Contender& contender, int threads) {
-  if (threads > 1) std::this_thread::sleep_for(kSettle);
+  if (threads > 1) rest_and_warm_up(contender);
   for (auto _ : state) {
     if (contender.seconds)
       state.SetIterationTime(contender.seconds());
