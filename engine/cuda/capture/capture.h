@@ -22,7 +22,7 @@ struct CaptureDevice {
 // `--ties` of the tiles that show FLOOR; `--list` the registered instructions. Returns the exit code: 0, or 2 after
 // one line on `errors`.
 // `open_device` is called for a capture alone and throws Error if there is no device.
-// Run on hardware: an NVIDIA H200 (sm_90), built with CUDA 13.0, each of its 24 instructions on 9000 tiles; fragment
+// Run on hardware: an NVIDIA H100 and an H200 (sm_90), built with CUDA 13.0, each of their 24 instructions; fragment
 // layouts and the wgmma descriptor hold there. The code for sm_75, 80, 89, 100 and 120 was never run.
 int capture_command(const std::vector<std::string>& arguments,
                     const std::function<CaptureDevice()>& open_device, std::ostream& out,

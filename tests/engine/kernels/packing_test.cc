@@ -34,6 +34,34 @@ TEST_CASE("pack_panel: every small size and stride, zeros past the columns, noth
   }
 }
 
+TEST_CASE("copy_transposed: every small size, and nothing beside the result") {
+  for (int64_t rows = 0; rows < 20; ++rows) {
+    for (int64_t cols = 0; cols < 20; ++cols) {
+      const int64_t stride = rows + 3, out_stride = cols + 5;
+      std::vector<float> in(cols * stride + 1), out(rows * out_stride + 1, -7), want = out;
+      for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i + 1);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < cols; ++j) want[i * out_stride + j] = in[j * stride + i];
+      }
+      copy_transposed(in.data(), stride, rows, cols, out.data(), out_stride);
+      if (out != want) FAIL(rows << " x " << cols);
+    }
+  }
+}
+
+TEST_CASE("convert_rows: rows of one format are moved, whatever their length, and nothing beside them") {
+  for (int64_t n = 0; n < 140; ++n) {
+    const int64_t rows = 3, from_stride = n + 2, to_stride = n + 4;
+    std::vector<float> in(rows * from_stride + 1), out(rows * to_stride + 1, -7), want = out;
+    for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i + 1);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < n; ++i) want[r * to_stride + i] = in[r * from_stride + i];
+    }
+    convert_rows({in.data(), Dtype::kF32, from_stride}, {out.data(), Dtype::kF32, to_stride}, rows, n);
+    if (out != want) FAIL(n);
+  }
+}
+
 TEST_CASE(
     "round_to_tf32: equals the scalar conversion on random patterns, in every way and on every instruction "
     "set") {
