@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/error.h"
+#include "engine/kernels/layer_norm.h"
 #include "engine/ops/normalization.h"
 #include "engine/ops/reduction.h"
 #include "engine/ops/samples.h"
@@ -46,11 +47,24 @@ Tensors forward(const OpCall& call, const NormSteps& steps) {
   return {steps.rounded(y, call.inputs[kX].dtype()), s.mean, s.r};
 }
 
+// The gradients of the inputs but x.
+void parameter_gradients(const OpGradCall& grad, const NormSteps& steps, const Tensor& dy, const Tensor& xhat,
+                         Tensors& grads) {
+  const OpCall& call = grad.call;
+  const Shape& parameter = call.inputs[kGamma].shape();
+  if (grad.wanted[kGamma]) {
+    grads[kGamma] =
+        steps.gradient_sum(steps.multiply(dy, xhat), first_axes(call), call.arithmetic).reshape(parameter);
+  }
+  if (grad.wanted[kBeta]) {
+    grads[kBeta] = steps.gradient_sum(dy, first_axes(call), call.arithmetic).reshape(parameter);
+  }
+}
+
 Tensors backward(const OpGradCall& grad, const NormSteps& steps) {
   const OpCall& call = grad.call;
   const Tensor x = steps.widened(call.inputs[kX]), dy = steps.widened(grad.grad_output);
   const Tensor xhat = steps.normalize(x, grad.outputs[kMean], grad.outputs[kReciprocal]);
-  const Shape& parameter = call.inputs[kGamma].shape();
   Tensors grads(3);
   if (grad.wanted[kX]) {
     const Tensor g = steps.multiply(dy, call.inputs[kGamma]);
@@ -60,12 +74,42 @@ Tensors backward(const OpGradCall& grad, const NormSteps& steps) {
     grads[kX] =
         steps.rounded(steps.gradient(grad.outputs[kReciprocal], g, m1, xhat, m2), call.inputs[kX].dtype());
   }
-  if (grad.wanted[kGamma]) {
-    grads[kGamma] =
-        steps.gradient_sum(steps.multiply(dy, xhat), first_axes(call), call.arithmetic).reshape(parameter);
+  parameter_gradients(grad, steps, dy, xhat, grads);
+  return grads;
+}
+
+LayerNormShape rows_of(const OpCall& call) {
+  const int64_t n = call.inputs[kGamma].size();
+  return {call.inputs[kX].size() / n, n, call.inputs[kX].dtype()};
+}
+
+Tensors forward_by_rows(const OpCall& call) {
+  const Tensor x = call.inputs[kX].contiguous(), gamma = call.inputs[kGamma].contiguous(),
+               beta = call.inputs[kBeta].contiguous();
+  const Shape kept = kept_shape(x.shape(), last_axes(call));
+  Tensor y = Tensor::empty(x.shape(), x.dtype()), mean = Tensor::empty(kept, Dtype::kF32),
+         r = Tensor::empty(kept, Dtype::kF32);
+  layer_norm_forward(rows_of(call), {x.raw(), gamma.data<float>(), beta.data<float>(),
+                                     static_cast<float>(call.attributes.real("eps")), y.mutable_raw(),
+                                     mean.mutable_data<float>(), r.mutable_data<float>()});
+  return {y, mean, r};
+}
+
+Tensors backward_by_rows(const OpGradCall& grad) {
+  const OpCall& call = grad.call;
+  const Tensor x = call.inputs[kX].contiguous(), dy = grad.grad_output.contiguous(),
+               gamma = call.inputs[kGamma].contiguous();
+  const Tensor &mean = grad.outputs[kMean], &r = grad.outputs[kReciprocal];
+  Tensors grads(3);
+  if (grad.wanted[kX]) {
+    grads[kX] = Tensor::empty(x.shape(), x.dtype());
+    layer_norm_backward(rows_of(call), {x.raw(), dy.raw(), gamma.data<float>(), mean.data<float>(),
+                                        r.data<float>(), grads[kX].mutable_raw()});
   }
-  if (grad.wanted[kBeta]) {
-    grads[kBeta] = steps.gradient_sum(dy, first_axes(call), call.arithmetic).reshape(parameter);
+  if (grad.wanted[kGamma] || grad.wanted[kBeta]) {
+    const NormSteps& steps = kNormKernels;
+    const Tensor xhat = grad.wanted[kGamma] ? steps.normalize(steps.widened(x), mean, r) : Tensor();
+    parameter_gradients(grad, steps, steps.widened(dy), xhat, grads);
   }
   return grads;
 }
@@ -103,8 +147,8 @@ const RegisteredOp kLayerNorm{
         .numeric_class = NumericClass::kF32,
         .input_names = {"x", "gamma", "beta"},
         .check = check,
-        .forward = [](const OpCall& call) { return forward(call, kNormKernels); },
-        .backward = [](const OpGradCall& grad) { return backward(grad, kNormKernels); },
+        .forward = forward_by_rows,
+        .backward = backward_by_rows,
         .forward_reference = [](const OpCall& call) { return forward(call, kNormReference); },
         .backward_reference = [](const OpGradCall& grad) { return backward(grad, kNormReference); },
         .error_bound = error_bound,
