@@ -23,8 +23,8 @@ Floats absolute(Floats values) {
   return values;
 }
 
-void check_sums(const std::string& who, int64_t k, const Floats& ours,
-                const Floats& theirs, const Floats& magnitude) {
+void check_sums(const std::string& who, int64_t k, const Floats& ours, const Floats& theirs,
+                const Floats& magnitude) {
   const double ku = static_cast<double>(k) * unit_roundoff(Dtype::kF32), gamma = ku / (1 - ku);
   for (size_t i = 0; i < ours.size(); ++i) {
     const double bound = 2 * gamma / (1 - gamma) * double{magnitude[i]};

@@ -27,7 +27,7 @@ Floats absolute(Floats values);
 
 // Throws kMismatch with the first element where two f32 sums of the same k products differ by more than both
 // can be off: 2 gamma(k) sum |a||b|. `magnitude` is that sum in f32, itself at most gamma(k) too small.
-void check_sums(const std::string& who, int64_t k, const Floats& ours,
-                const Floats& theirs, const Floats& magnitude);
+void check_sums(const std::string& who, int64_t k, const Floats& ours, const Floats& theirs,
+                const Floats& magnitude);
 
 }  // namespace faultline::bench
