@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "engine/base/memory.h"
-
 namespace faultline {
 namespace {
 
@@ -42,19 +40,18 @@ void drop_outgrown(int64_t n) {
 
 }  // namespace
 
-Scratch::Scratch(int64_t n) : capacity_(n) {
+Scratch::Scratch(int64_t n) {
   Block block = take_unused(n);
-  if (block.data) {
-    capacity_ = block.capacity;
-    data_ = reinterpret_cast<float*>(block.data.release());
-    return;
+  if (!block.data) {
+    drop_outgrown(n);
+    block = {n, allocate_memory(n * sizeof(float))};
+    ++from_system;
   }
-  drop_outgrown(n);
-  data_ = reinterpret_cast<float*>(allocate_memory(n * sizeof(float)).release());
-  ++from_system;
+  capacity_ = block.capacity;
+  data_ = std::move(block.data);
 }
 
-Scratch::~Scratch() { unused.push_back({capacity_, Memory(reinterpret_cast<std::byte*>(data_))}); }
+Scratch::~Scratch() { unused.push_back({capacity_, std::move(data_)}); }
 
 int64_t Scratch::blocks_from_system() { return from_system; }
 

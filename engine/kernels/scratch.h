@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "engine/base/memory.h"
+
 namespace faultline {
 
 // Uninitialised floats. Their memory goes back to this thread's next Scratch and not to the system, which
@@ -13,13 +15,13 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  float* data() const { return data_; }
+  float* data() const { return reinterpret_cast<float*>(data_.get()); }
 
   static int64_t blocks_from_system();  // of all threads, since the start
 
  private:
   int64_t capacity_;
-  float* data_;
+  Memory data_;
 };
 
 }  // namespace faultline
