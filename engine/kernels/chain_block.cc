@@ -208,14 +208,18 @@ constexpr std::array<Kernel<Left, Right>, sizeof...(i)> Kernels(std::index_seque
   return {RegisterChains<Step, i + 1, vectors, Left, Right>...};
 }
 
+// The vectors of the kernel for so many columns.
+int Vectors(int64_t columns) {
+  const int64_t lanes = hn::Lanes(DF());
+  return columns <= lanes ? 1 : columns <= 2 * lanes ? 2 : 4;
+}
+
 // Where `out` ends with its columns: by way of memory that takes whole vectors.
 template <class Left, class Right>
 void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right, const ChainBlock& block,
                int64_t rows, int64_t columns, float* out) {
   HWY_ALIGN float whole[std::max(kRows * kVectors, kRowsOfFourVectors * 4) * hn::MaxLanes(DF())];
-  const int64_t lanes = hn::Lanes(DF()), width = columns <= lanes       ? lanes
-                                                 : columns <= 2 * lanes ? 2 * lanes
-                                                                        : 4 * lanes;
+  const int64_t width = Vectors(columns) * hn::Lanes(DF());
   if (block.adds) {
     for (int64_t i = 0; i < rows; ++i) std::copy_n(out + i * block.ld, columns, whole + i * width);
   }
@@ -234,9 +238,10 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
   const int64_t group = block.panels.rows(0) <= static_cast<int64_t>(kFour.size()) ? 2 * two : two;
   const int64_t first = block.panels.begin(block.first_panel);
   const auto run_rows = [&](const Left& left, const Right& right, int64_t rows, int64_t columns, float* out) {
-    const Kernel<Left, Right> kernel = (columns <= lanes ? kOne.data()
-                                        : columns <= two ? kTwo.data()
-                                                         : kFour.data())[rows - 1];
+    const int vectors = Vectors(columns);
+    const Kernel<Left, Right> kernel = (vectors == 1   ? kOne.data()
+                                        : vectors == 2 ? kTwo.data()
+                                                       : kFour.data())[rows - 1];
     if (block.whole_vectors || columns % lanes == 0)
       kernel(left, right, block.depth, block.adds, out, block.ld);
     else
