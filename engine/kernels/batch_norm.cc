@@ -8,9 +8,9 @@
 #include <cmath>
 #include <vector>
 
-#include "engine/base/parallel.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/kernels/lanes-inl.h"
+#include "engine/kernels/normalize-inl.h"
 #include "engine/numerics/sum.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -54,8 +54,7 @@ void Forward(const Channel& channel, const BatchNormForward& call) {
   SumChannel<1>(channel,
                 [=](LaneSum(&sums)[1], int64_t begin) HWY_ATTR {
                   sums[0].fold(n, [=](VF lanes, auto vector, int64_t i) HWY_ATTR {
-                    const VF centred = hn::Sub(vector.load(x + begin + i), mean);
-                    return hn::MulAdd(centred, centred, lanes);
+                    return AddDeviation(lanes, vector.load(x + begin + i), mean);
                   });
                 },
                 {call.squares + c});
@@ -64,7 +63,7 @@ void Forward(const Channel& channel, const BatchNormForward& call) {
   for (int64_t sample = 0; sample < channel.shape.samples; ++sample) {
     const int64_t begin = channel.begin(sample);
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
-      const VF xhat = hn::Mul(hn::Sub(vector.load(x + begin + i), mean), r);
+      const VF xhat = Normalized(vector.load(x + begin + i), mean, r);
       vector.store(hn::MulAdd(xhat, gamma, beta), y + begin + i);
     });
   }
@@ -80,7 +79,7 @@ void Backward(const Channel& channel, const BatchNormBackward& call) {
                 [=](LaneSum(&sums)[2], int64_t begin) HWY_ATTR {
                   sums[0].add(dy + begin, n);
                   sums[1].add(n, [=](auto vector, int64_t i) HWY_ATTR {
-                    const VF xhat = hn::Mul(hn::Sub(vector.load(x + begin + i), mean), r);
+                    const VF xhat = Normalized(vector.load(x + begin + i), mean, r);
                     return hn::Mul(vector.load(dy + begin + i), xhat);
                   });
                 },
@@ -92,9 +91,8 @@ void Backward(const Channel& channel, const BatchNormBackward& call) {
   for (int64_t sample = 0; sample < channel.shape.samples; ++sample) {
     const int64_t begin = channel.begin(sample);
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
-      const VF xhat = hn::Mul(hn::Sub(vector.load(x + begin + i), mean), r);
-      const VF rest = hn::Sub(hn::Sub(vector.load(dy + begin + i), m1), hn::Mul(xhat, m2));
-      vector.store(hn::Mul(scale, rest), dx + begin + i);
+      const VF xhat = Normalized(vector.load(x + begin + i), mean, r);
+      vector.store(GradientOfNormalized(scale, vector.load(dy + begin + i), m1, xhat, m2), dx + begin + i);
     });
   }
 }
@@ -120,10 +118,7 @@ HWY_EXPORT(forward_channel);
 HWY_EXPORT(backward_channel);
 
 void for_channels(const BatchNormShape& shape, const auto& run) {
-  const int64_t grain = kElementwiseGrain / std::max<int64_t>(shape.samples * shape.positions, 1) + 1;
-  parallel_for("batch_norm", shape.channels, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) run(c);
-  });
+  parallel_for_rows("batch_norm", shape.channels, shape.samples * shape.positions, run);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 
+#include "engine/base/parallel.h"
 #include "engine/kernels/broadcast.h"
 #include "engine/numerics/dtype.h"
 
@@ -21,5 +23,16 @@ using ElementwiseKernel = void (*)(const ElementwiseCall&);
 
 // Elements for which another thread is worth waking.
 constexpr int64_t kElementwiseGrain = 16384;
+
+// Rows of so many elements for which it is.
+inline int64_t row_grain(int64_t elements) { return kElementwiseGrain / std::max<int64_t>(elements, 1) + 1; }
+
+// Calls run(row) for each of the rows.
+template <class Run>
+void parallel_for_rows(const char* kernel, int64_t rows, int64_t elements, const Run& run) {
+  parallel_for(kernel, rows, row_grain(elements), [&run](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) run(row);
+  });
+}
 
 }  // namespace faultline

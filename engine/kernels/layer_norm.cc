@@ -6,9 +6,9 @@
 
 #include <cmath>
 
-#include "engine/base/parallel.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/kernels/lanes-inl.h"
+#include "engine/kernels/normalize-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace faultline {
@@ -24,15 +24,13 @@ void ForwardRow(int64_t n, int64_t row, const LayerNormForward& call) {
   sum.add(x, n);
   call.mean[row] = sum.total() / static_cast<float>(n);
   const VF mean = hn::Set(d, call.mean[row]);
-  squares.fold(n, [=](VF lanes, auto vector, int64_t i) HWY_ATTR {
-    const VF centred = hn::Sub(vector.load(x + i), mean);
-    return hn::MulAdd(centred, centred, lanes);
-  });
+  squares.fold(n, [=](VF lanes, auto vector, int64_t i)
+                      HWY_ATTR { return AddDeviation(lanes, vector.load(x + i), mean); });
   call.r[row] = 1 / std::sqrt(squares.total() / static_cast<float>(n) + call.eps);
   const VF r = hn::Set(d, call.r[row]);
   const float *const gamma = call.gamma, *const beta = call.beta;
   ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
-    const VF xhat = hn::Mul(hn::Sub(vector.load(x + i), mean), r);
+    const VF xhat = Normalized(vector.load(x + i), mean, r);
     vector.store(hn::MulAdd(xhat, vector.load(gamma + i), vector.load(beta + i)), y + i);
   });
 }
@@ -47,8 +45,7 @@ void BackwardRow(int64_t n, int64_t row, const LayerNormBackward& call) {
   const VF mean = hn::Set(d, call.mean[row]), r = hn::Set(d, call.r[row]);
   const auto gradient = [=](auto vector, int64_t i)
                             HWY_ATTR { return hn::Mul(vector.load(dy + i), vector.load(gamma + i)); };
-  const auto xhat = [=](auto vector, int64_t i)
-                        HWY_ATTR { return hn::Mul(hn::Sub(vector.load(x + i), mean), r); };
+  const auto xhat = [=](auto vector, int64_t i) HWY_ATTR { return Normalized(vector.load(x + i), mean, r); };
   LaneSum sum, products;
   sum.add(n, gradient);
   products.add(
@@ -56,8 +53,7 @@ void BackwardRow(int64_t n, int64_t row, const LayerNormBackward& call) {
   const VF m1 = hn::Set(d, sum.total() / static_cast<float>(n)),
            m2 = hn::Set(d, products.total() / static_cast<float>(n));
   ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
-    const VF rest = hn::Sub(hn::Sub(gradient(vector, i), m1), hn::Mul(xhat(vector, i), m2));
-    vector.store(hn::Mul(r, rest), dx + i);
+    vector.store(GradientOfNormalized(r, gradient(vector, i), m1, xhat(vector, i), m2), dx + i);
   });
 }
 
@@ -81,20 +77,18 @@ namespace {
 HWY_EXPORT(forward_row);
 HWY_EXPORT(backward_row);
 
-void for_rows(const LayerNormShape& shape, const auto& run) {
-  parallel_for("layer_norm", shape.rows, kElementwiseGrain / shape.n + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) run(row);
-  });
-}
-
 }  // namespace
 
 void layer_norm_forward(const LayerNormShape& shape, const LayerNormForward& call) {
-  for_rows(shape, [&](int64_t row) { HWY_DYNAMIC_DISPATCH(forward_row)(shape, row, call); });
+  parallel_for_rows("layer_norm", shape.rows, shape.n, [&](int64_t row) {
+    HWY_DYNAMIC_DISPATCH(forward_row)(shape, row, call);
+  });
 }
 
 void layer_norm_backward(const LayerNormShape& shape, const LayerNormBackward& call) {
-  for_rows(shape, [&](int64_t row) { HWY_DYNAMIC_DISPATCH(backward_row)(shape, row, call); });
+  parallel_for_rows("layer_norm", shape.rows, shape.n, [&](int64_t row) {
+    HWY_DYNAMIC_DISPATCH(backward_row)(shape, row, call);
+  });
 }
 
 }  // namespace faultline

@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 
 #include "engine/kernels/elementwise-inl.h"
+#include "engine/kernels/normalize-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace faultline {
@@ -16,7 +17,7 @@ void SubtractMean(const ElementwiseCall& call) {
 }
 
 void Normalize(const ElementwiseCall& call) {
-  MapElements<3>(call, [](VF x, VF mean, VF r) HWY_ATTR { return hn::Mul(hn::Sub(x, mean), r); });
+  MapElements<3>(call, [](VF x, VF mean, VF r) HWY_ATTR { return Normalized(x, mean, r); });
 }
 
 void ScaleAndShift(const ElementwiseCall& call) {
@@ -29,7 +30,7 @@ void Multiply(const ElementwiseCall& call) {
 
 void NormalizationGradient(const ElementwiseCall& call) {
   MapElements<5>(call, [](VF scale, VF dy, VF m1, VF xhat, VF m2)
-                           HWY_ATTR { return hn::Mul(scale, hn::Sub(hn::Sub(dy, m1), hn::Mul(xhat, m2))); });
+                           HWY_ATTR { return GradientOfNormalized(scale, dy, m1, xhat, m2); });
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ template <class Step, class T>
 void SumLeaves(const SumPlan& plan, const T* x, float* partials) {
   const int64_t leaves = plan.leaves(), columns = plan.columns();
   const int64_t items = static_cast<int64_t>(plan.kept_offsets().size()) * leaves;
-  const int64_t grain = kElementwiseGrain / (plan.leaf() * columns) + 1;
+  const int64_t grain = row_grain(plan.leaf() * columns);
   parallel_for("sum", items, grain, [&](int64_t first, int64_t last) HWY_ATTR {
     for (int64_t item = first; item < last; ++item) {
       const T* base = x + plan.kept_offsets()[item / leaves];

@@ -23,7 +23,7 @@ namespace {
 // Calls body(row) for every row.
 template <class Body>
 void ForRows(const char* kernel, const SoftmaxRows& shape, Body body) {
-  const int64_t grain = kElementwiseGrain / std::max<int64_t>(shape.columns, 1) + 1;
+  const int64_t grain = row_grain(shape.columns);
   parallel_for(kernel, shape.rows, grain, [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t row = begin; row < end; ++row) body(row);
   });

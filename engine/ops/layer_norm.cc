@@ -39,7 +39,8 @@ void check(const OpCall& call) {
   }
 }
 
-Tensors forward(const OpCall& call, const NormSteps& steps) {
+Tensors forward_reference(const OpCall& call) {
+  const NormSteps& steps = kNormReference;
   const Tensor x = steps.widened(call.inputs[kX]);
   const NormStatistics s = norm_statistics(steps, x, last_axes(call), call.attributes.real("eps"));
   const Tensor y =
@@ -61,7 +62,8 @@ void parameter_gradients(const OpGradCall& grad, const NormSteps& steps, const T
   }
 }
 
-Tensors backward(const OpGradCall& grad, const NormSteps& steps) {
+Tensors backward_reference(const OpGradCall& grad) {
+  const NormSteps& steps = kNormReference;
   const OpCall& call = grad.call;
   const Tensor x = steps.widened(call.inputs[kX]), dy = steps.widened(grad.grad_output);
   const Tensor xhat = steps.normalize(x, grad.outputs[kMean], grad.outputs[kReciprocal]);
@@ -141,19 +143,18 @@ std::vector<Sample> samples(Fill fill) {
           {"large", inputs({700, 96}, {96}), attributes}};
 }
 
-const RegisteredOp kLayerNorm{
-    "layer_norm",
-    {
-        .numeric_class = NumericClass::kF32,
-        .input_names = {"x", "gamma", "beta"},
-        .check = check,
-        .forward = forward_by_rows,
-        .backward = backward_by_rows,
-        .forward_reference = [](const OpCall& call) { return forward(call, kNormReference); },
-        .backward_reference = [](const OpGradCall& grad) { return backward(grad, kNormReference); },
-        .error_bound = error_bound,
-        .samples = samples,
-    }};
+const RegisteredOp kLayerNorm{"layer_norm",
+                              {
+                                  .numeric_class = NumericClass::kF32,
+                                  .input_names = {"x", "gamma", "beta"},
+                                  .check = check,
+                                  .forward = forward_by_rows,
+                                  .backward = backward_by_rows,
+                                  .forward_reference = forward_reference,
+                                  .backward_reference = backward_reference,
+                                  .error_bound = error_bound,
+                                  .samples = samples,
+                              }};
 
 }  // namespace
 
