@@ -81,11 +81,9 @@ class ChainProduct {
     sum.tiles = tiles;
     sum.tile_elements = std::min(left_.size, tile_panels_ * registers_.rows) * tile_columns_;
     sum.work = work();
-    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, out, tile_columns_, false, true);
-    };
-    sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, out, tile_columns_, true, true);
+    sum.can_add = true;
+    sum.chain = [&](int64_t i, const KPlan::Range& range, bool adds, float* out) {
+      chain(tile(i), range, out, tile_columns_, adds, true);
     };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values, tile_columns_); };
     run_tiled_sum(sum);
@@ -173,9 +171,10 @@ class ChainProduct {
         const int64_t ld = direct_ ? args_.out_row_stride : tile_columns_;
         float* sums = direct_ ? static_cast<float*>(args_.out) + panels_.begin(t.first_panel) * ld + t.begin
                               : values.data();
-        if (args_.K == 0) std::fill_n(sums, rows(t) * ld, 0.0f);
-        for_sequence(
-            plan_, [&](const KPlan::Range& range, bool adds) { chain(t, range, sums, ld, adds, !direct_); });
+        sum_ranges(
+            plan_, rows(t) * ld, formats_,
+            [&](const KPlan::Range& range, float* out) { chain(t, range, out, ld, false, !direct_); }, sums,
+            [&](const KPlan::Range& range, float* out) { chain(t, range, out, ld, true, !direct_); });
         finish(t, sums, ld);
       }
     });

@@ -41,11 +41,9 @@ class ChannelCorrelation {
     sum.tiles = N * row_tiles_;
     sum.tile_elements = row_tile_ * c_.cols * stride_;
     sum.work = N * stride_ * c_.rows * c_.cols * c_.K();
-    sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
-      chain(planes, tile, range, formats.accumulate, false, out);
-    };
-    sum.add_chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
-      chain(planes, tile, range, formats.accumulate, true, out);
+    sum.can_add = true;
+    sum.chain = [&](int64_t tile, const KPlan::Range& range, bool adds, float* out) {
+      chain(planes, tile, range, formats.accumulate, adds, out);
     };
     sum.finish = [&](int64_t tile, float* sums) { finish(sample, tile, sums); };
     run_tiled_sum(sum);

@@ -40,11 +40,9 @@ class ChainCorrelation {
     sum.tiles = N * row_tiles_ * panel_tiles_;
     sum.tile_elements = std::min(panel_tile_ * registers_.rows, c_.M) * stride_;
     sum.work = N * c_.M * c_.rows * layout_.width * c_.K();
-    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(planes, tile(i), range, formats.accumulate, false, out);
-    };
-    sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(planes, tile(i), range, formats.accumulate, true, out);
+    sum.can_add = true;
+    sum.chain = [&](int64_t i, const KPlan::Range& range, bool adds, float* out) {
+      chain(planes, tile(i), range, formats.accumulate, adds, out);
     };
     sum.finish = [&](int64_t i, float* values) { finish(sample, tile(i), values); };
     run_tiled_sum(sum);

@@ -15,12 +15,10 @@ void run_tiles(const TiledSum& sum) {
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
     const Scratch values(sum.tile_elements);
     for (int64_t tile = begin; tile < end; ++tile) {
-      const auto of_tile = [tile](const auto& chain) -> RangeSums {
-        if (!chain) return {};
-        return [&chain, tile](const KPlan::Range& range, float* out) { chain(tile, range, out); };
-      };
-      sum_ranges(*sum.plan, sum.tile_elements, sum.formats, of_tile(sum.chain), values.data(),
-                 of_tile(sum.add_chain));
+      const auto chain = [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, false, out); };
+      const auto add = [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, true, out); };
+      sum_ranges(*sum.plan, sum.tile_elements, sum.formats, chain, values.data(),
+                 sum.can_add ? RangeSums(add) : RangeSums());
       sum.finish(tile, values.data());
     }
   });
@@ -31,7 +29,8 @@ void run_tiles_and_ranges(const TiledSum& sum) {
   const int64_t n = sum.tile_elements, count = ranges.size(), items = sum.tiles * count;
   const Scratch results(items * n);
   parallel_for(sum.kernel, items, thread_grain(items, sum.work), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) sum.chain(i / count, ranges[i % count], results.data() + i * n);
+    for (int64_t i = begin; i < end; ++i)
+      sum.chain(i / count, ranges[i % count], false, results.data() + i * n);
   });
   const Scratch values(n);
   for (int64_t tile = 0; tile < sum.tiles; ++tile) {

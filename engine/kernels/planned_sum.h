@@ -13,15 +13,6 @@ KFormats k_formats(const Arithmetic& arithmetic, Dtype out);
 // Whether a plan is a sequence of ranges, each added to the sum of those before it and rounded to f32.
 bool is_sequence(const KPlan& plan, const KFormats& formats);
 
-// Calls body(range, adds) for the ranges of a sequence; all but the first add to the sum of those before.
-template <class Body>
-void for_sequence(const KPlan& plan, const Body& body) {
-  bool adds = false;
-  for (const auto& leaf : plan.leaves) {
-    for (const KPlan::Range& range : leaf) body(range, adds), adds = true;
-  }
-}
-
 // Outputs cut into tiles, each a planned sum; how they are cut does not change a bit.
 struct TiledSum {
   const char* kernel = nullptr;  // its name in threads_used()
@@ -30,9 +21,10 @@ struct TiledSum {
   int64_t tiles = 0;
   int64_t tile_elements = 0;  // of the largest tile
   int64_t work = 0;           // multiply-adds in all
-  std::function<void(int64_t tile, const KPlan::Range& range, float* values)> chain = {};
-  // Adds a range's results to `values` instead, as in sum_ranges.
-  std::function<void(int64_t tile, const KPlan::Range& range, float* values)> add_chain = {};
+  // Writes a range's results, or adds them to `values` as the add_chain of sum_ranges does, which is asked of one alone
+  // that can.
+  std::function<void(int64_t tile, const KPlan::Range& range, bool adds, float* values)> chain = {};
+  bool can_add = false;
   std::function<void(int64_t tile, float* sum)> finish = {};  // `sum` may be changed
 };
 

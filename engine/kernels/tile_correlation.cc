@@ -36,7 +36,7 @@ class TileCorrelation {
     sum.tiles = c_.layout.N * row_tiles_;
     sum.tile_elements = round_to_unit_block(c_.M) * stride_;
     sum.work = c_.layout.N * c_.M * c_.rows * width_ * c_.K() / kTileSpeed;
-    sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) { chain(tile, range, out); };
+    sum.chain = [&](int64_t tile, const KPlan::Range& range, bool, float* out) { chain(tile, range, out); };
     sum.finish = [&](int64_t tile, float* sums) {
       for (int64_t m = 0; m < c_.M; ++m) {
         store_rows(c_.out, c_.cols, tile / row_tiles_, m, row(tile), rows(tile), width_, sums + m * stride_);

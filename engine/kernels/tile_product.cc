@@ -41,7 +41,7 @@ void tile_product(const ProductArgs& args, const UnitTiles& tiles, const KPlan& 
   sum.tiles = down * ceil_div(args.N, columns);
   sum.tile_elements = rows * columns;
   sum.work = args.M * args.N * args.K / kTileSpeed;
-  sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
+  sum.chain = [&](int64_t tile, const KPlan::Range& range, bool, float* out) {
     tiles.multiply({std::min(rows, args.M - m(tile)), std::min(columns, args.N - n(tile)),
                     range.end - range.begin, left.rows(m(tile), range), right.rows(n(tile), range), out,
                     columns});

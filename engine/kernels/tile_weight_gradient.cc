@@ -47,7 +47,7 @@ class TileGradient {
     sum.tiles = ceil_div(taps_, tap_tile_);
     sum.tile_elements = round_to_unit_block(std::min(taps_, tap_tile_)) * stride_;
     sum.work = taps_ * g_.shape.OC * static_cast<int64_t>(image_step_.size()) / kTileSpeed;
-    sum.chain = [&](int64_t tile, const KPlan::Range& range, float* out) {
+    sum.chain = [&](int64_t tile, const KPlan::Range& range, bool, float* out) {
       tiles_.multiply(
           {taps(tile),
            g_.shape.OC,

@@ -46,7 +46,7 @@ void run_unit_sum(const UnitSum& sum) {
   tiled.tiles = tile_rows * static_cast<int64_t>(sum.columns.size());
   tiled.tile_elements = largest(sum.rows) * largest(sum.columns);
   tiled.work = kModelWork * sum.rows.back().end * sum.columns.back().end * sum.K;
-  tiled.chain = [&](int64_t tile, const KPlan::Range& range, float* values) {
+  tiled.chain = [&](int64_t tile, const KPlan::Range& range, bool, float* values) {
     const Interval &m = rows(tile), &n = columns(tile);
     if (sum.plan.ranges() > 1) std::fill_n(values, tiled.tile_elements, 0.0f);  // all of them are added
     multiply(sum, m, n, range, values);

@@ -37,9 +37,9 @@ class ChainGradient {
     sum.tiles = panel_tiles_ * groups_;
     sum.tile_elements = std::min(panels_.size, panel_tile_ * registers_.rows) * registers_.columns;
     sum.work = panels_.size * g_.shape.OC * K_;
-    sum.chain = [&](int64_t i, const KPlan::Range& range, float* out) { chain(tile(i), range, false, out); };
-    sum.add_chain = [&](int64_t i, const KPlan::Range& range, float* out) {
-      chain(tile(i), range, true, out);
+    sum.can_add = true;
+    sum.chain = [&](int64_t i, const KPlan::Range& range, bool adds, float* out) {
+      chain(tile(i), range, adds, out);
     };
     sum.finish = [&](int64_t i, float* values) { finish(tile(i), values); };
     run_tiled_sum(sum);
