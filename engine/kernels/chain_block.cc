@@ -268,28 +268,26 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
   }
 }
 
-template <class Step, class RightOfGroup>
+// The gathered left operand from row i of the panel [begin, begin + rows) on.
+template <int run>
+GatheredLeft<run> Gathered(const ChainBlock& block, int64_t begin, int64_t rows, int64_t i) {
+  GatheredLeft<run> left{{}, block.left_offset};
+  for (int64_t row = i; row < rows; row += run)
+    left.row[(row - i) / run] = block.left + block.left_row[begin + row];
+  return left;
+}
+
+template <class Step, int run, class Right, class RightOfGroup>
 void RunGathered(const ChainBlock& block, const RightOfGroup& right_of) {
-  const auto run_panels = [&]<int run>(std::integral_constant<int, run>) {
-    const auto left_of = [&](int64_t begin, int64_t rows, int64_t i) {
-      GatheredLeft<run> left{{}, block.left_offset};
-      for (int64_t row = i; row < rows; row += run)
-        left.row[(row - i) / run] = block.left + block.left_row[begin + row];
-      return left;
-    };
-    RunPanels<Step, GatheredLeft<run>, SteppedRight>(block, left_of, right_of);
+  const auto left_of = [&](int64_t begin, int64_t rows, int64_t i) {
+    return Gathered<run>(block, begin, rows, i);
   };
-  constexpr int kWholePanel = ChainBlock::kWholePanel;
-  if (block.left_run == kWholePanel) return run_panels(std::integral_constant<int, kWholePanel>());
-  if constexpr (Step::kInMemory) {
-    if (block.left_run == 3) return run_panels(std::integral_constant<int, 3>());
-    if (block.left_run == 5) return run_panels(std::integral_constant<int, 5>());
-  }
-  run_panels(std::integral_constant<int, 1>());
+  RunPanels<Step, GatheredLeft<run>, Right>(block, left_of, right_of);
 }
 
 template <class Step>
 void RunChains(const ChainBlock& block) {
+  constexpr int kWholePanel = ChainBlock::kWholePanel;
   const int64_t first = block.panels.begin(block.first_panel);
   // Each from row i of the panel [begin, begin + rows) on.
   const auto panel = [&](int64_t begin, int64_t rows, int64_t i) {
@@ -318,7 +316,13 @@ void RunChains(const ChainBlock& block) {
       if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);
       return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, stepped);
     case LeftLayout::kGathered:
-      return RunGathered<Step>(block, stepped);
+      if (block.right_offset) return RunGathered<Step, kWholePanel, OffsetRight>(block, offset);
+      if (block.left_run == kWholePanel) return RunGathered<Step, kWholePanel, SteppedRight>(block, stepped);
+      if constexpr (Step::kInMemory) {
+        if (block.left_run == 3) return RunGathered<Step, 3, SteppedRight>(block, stepped);
+        if (block.left_run == 5) return RunGathered<Step, 5, SteppedRight>(block, stepped);
+      }
+      return RunGathered<Step, 1, SteppedRight>(block, stepped);
     case LeftLayout::kAdjacent:
       if constexpr (Step::kInMemory)
         return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, adjacent, in_memory);

@@ -64,8 +64,8 @@ struct ChainBlock {
   const int64_t* left_offset = nullptr;
 
   // Columns in groups as wide as the register block: group g has element (k, j) at
-  // right[g * right_group + k * right_step + j], or at right[g * right_group + right_offset[k] + j] (kPanels
-  // only). Whole vectors are read, up to a vector less one past the last column.
+  // right[g * right_group + k * right_step + j], or at right[g * right_group + right_offset[k] + j] (kPanels, and
+  // kGathered in whole panels). Whole vectors are read, up to a vector less one past the last column.
   const float* right = nullptr;
   int64_t right_step = 0, right_group = 0;
   const int64_t* right_offset = nullptr;

@@ -118,16 +118,19 @@ class ChannelCorrelation {
 
 }  // namespace
 
-bool channels_fill_vectors(const Correlation& c) {
+double work_by_channels(const Correlation& c) {
   const int64_t width = register_block(c.M).columns;
-  const int64_t by_channels = ceil_div(c.M, width) * width * std::max(c.cols, kLeastColumns);
-  return by_channels < kCrossing * static_cast<double>(c.M * c.layout.width);
+  return ceil_div(c.M, width) * width * std::max(c.cols, kLeastColumns);
+}
+
+bool channels_fill_vectors(const Correlation& c) {
+  return work_by_channels(c) < kCrossing * work_by_positions(c);
 }
 
 void correlate_by_channels(const char* kernel, const Correlation& c, const PlaneSource& source,
                            const KPlan& plan, const KFormats& formats) {
   const ChannelCorrelation correlation(c);
-  for_few_samples(source, [&](const Planes& planes, int64_t sample) {
+  for_few_samples(source, PlaneReads::kElements, [&](const Planes& planes, int64_t sample) {
     correlation.run(kernel, planes, sample, plan, formats);
   });
 }

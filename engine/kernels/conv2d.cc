@@ -164,7 +164,9 @@ void conv2d_dw(const char* op_name, const Conv2dShape& shape, ConstArray x, Cons
   const int64_t positions = shape.OH() * shape.OW();
   const Operand lines{dy.data, dy.dtype, positions, 1};
   const F32Matrix gradient = widen_operand(lines, shape.N * shape.OC, positions, arithmetic, storage);
-  const Planes planes({image_layout(shape), x, arithmetic});
+  const bool chains = arithmetic.unit == kFmaUnit;
+  const Planes planes({image_layout(shape), x, arithmetic},
+                      chains ? PlaneReads::kElements : PlaneReads::kVectors);
   weight_gradient({shape, planes, gradient, dw}, unit, unit_input(arithmetic, x.dtype), arithmetic);
 }
 

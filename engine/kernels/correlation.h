@@ -39,10 +39,21 @@ inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t 
 void correlate_chains(const char* kernel, const Correlation& correlation, const PlaneSource& source,
                       const Arithmetic& arithmetic);
 
+// What a step of k of a row of outputs takes with positions and with channels in the vectors: in multiply-adds.
+inline double work_by_positions(const Correlation& c) { return c.M * c.layout.width; }
+double work_by_channels(const Correlation& correlation);
+
 // Whether chains run faster with channels in the vectors than with positions, and the product that has them there.
 bool channels_fill_vectors(const Correlation& correlation);
 void correlate_by_channels(const char* kernel, const Correlation& correlation, const PlaneSource& source,
                            const KPlan& plan, const KFormats& formats);
+
+// Whether chains run faster still with samples in the vectors, which need no padding, and the product that has them
+// there. It leaves out the taps that read padding: terms of 0, which change a sum only where a weight is not finite or
+// where it is -0. Returns false if that may have been so; then the output is to be computed otherwise.
+bool samples_fill_vectors(const Correlation& correlation, const PlaneSource& source);
+bool correlate_by_samples(const char* kernel, const Correlation& correlation, const PlaneSource& source,
+                          const KPlan& plan, const KFormats& formats);
 
 // The same on any other unit, and on one that packs bf16 itself.
 void correlate_on_unit(const char* kernel, const Correlation& correlation, const Planes& planes,

@@ -208,9 +208,14 @@ void copy_transposed(const float* in, int64_t stride, int64_t rows, int64_t cols
                      int64_t out_stride) {
   for (int64_t i = 0; i < rows; i += 8) {
     int64_t j = 0;
-    if (i + 8 <= rows) {
-      for (; j + 8 <= cols; j += 8)
+    if (i + 8 <= rows && cols >= 8) {
+      const auto block = [&](int64_t j) HWY_ATTR {
         transpose_8x8(in + j * stride + i, stride, 8, out_stride, out + i * out_stride + j);
+      };
+      for (; j + 8 <= cols; j += 8) block(j);
+      // The last columns go with some that have gone already.
+      if (j < cols) block(cols - 8);
+      j = cols;
     }
     for (; j < cols; ++j) {
       for (int64_t k = i; k < std::min(i + 8, rows); ++k) out[k * out_stride + j] = in[j * stride + k];

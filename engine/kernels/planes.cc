@@ -26,6 +26,17 @@ int64_t storage_size(const PlaneLayout& layout) {
   return layout.N * layout.sample() + register_block(kWide).columns;
 }
 
+// The images, if they are what their planes would be.
+template <class T>
+const T* as_planes(const PlaneSource& source) {
+  const PlaneLayout& l = source.layout;
+  const bool whole = l.origin_h == 0 && l.origin_w == 0 && l.height == l.H && l.width == l.W &&
+                     l.stride_h == 1 && l.stride_w == 1;
+  const bool rounded = source.arithmetic.tf32 && source.images.dtype == Dtype::kF32;
+  if (!whole || rounded || source.images.dtype != kStored<T>) return nullptr;
+  return static_cast<const T*>(source.images.data);
+}
+
 }  // namespace
 
 PlaneSource PlaneSource::samples(int64_t first, int64_t count) const {
@@ -36,19 +47,22 @@ PlaneSource PlaneSource::samples(int64_t first, int64_t count) const {
   return part;
 }
 
-void for_few_samples(const PlaneSource& source, const std::function<void(const Planes&, int64_t)>& body) {
+void for_few_samples(const PlaneSource& source, PlaneReads reads,
+                     const std::function<void(const Planes&, int64_t)>& body) {
   const int64_t bytes = source.layout.sample() * static_cast<int64_t>(sizeof(float));
   const int64_t few = threads() * std::max<int64_t>(1, l2_cache_bytes() / 2 / bytes), N = source.layout.N;
   for (int64_t first = 0; first < N; first += few)
-    body(Planes(source.samples(first, std::min(few, N - first))), first);
+    body(Planes(source.samples(first, std::min(few, N - first)), reads), first);
 }
 
 template <class T>
-PlanesOf<T>::PlanesOf(const PlaneSource& source)
-    : layout_(source.layout), data_((storage_size(layout_) * sizeof(T) + sizeof(float) - 1) / sizeof(float)) {
+PlanesOf<T>::PlanesOf(const PlaneSource& source, PlaneReads reads)
+    : layout_(source.layout), as_they_lie_(reads == PlaneReads::kElements ? as_planes<T>(source) : nullptr) {
+  if (as_they_lie_) return;
   const PlaneLayout& layout = layout_;
   const int64_t planes = layout.N * layout.C, plane = layout.sample() / layout.C;
-  T* const out = reinterpret_cast<T*>(data_.data());
+  copy_.emplace(ceil_div(storage_size(layout) * sizeof(T), sizeof(float)));
+  T* const out = reinterpret_cast<T*>(copy_->data());
   std::fill(out + planes * plane, out + storage_size(layout), T{});
   const int64_t source_bytes = layout.H * layout.W * size_bytes(source.images.dtype);
   const int64_t grain = thread_grain(planes, kMoveWork * planes * plane);

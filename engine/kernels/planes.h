@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "engine/kernels/conv2d.h"
@@ -35,28 +36,34 @@ struct PlaneSource {
   PlaneSource samples(int64_t first, int64_t count) const;
 };
 
-// Images with their padding as +0, widened to f32 or, of bf16, as they are. In this form the values that a tap of a
+// How planes are read: in whole vectors, which go beyond the last element, or element by element.
+enum class PlaneReads : uint8_t { kVectors, kElements };
+
+// Images with their padding as +0, widened to f32 or, of bf16, as they are; not copied where they lie like that
+// already and are read by elements. In this form the values that a tap of a
 // convolution reads, for outputs side by side, lie side by side whatever the stride: a register block reads them
 // where they are.
 // A row of outputs is followed by width - OW that belong to none.
 template <class T>
 class PlanesOf {
  public:
-  explicit PlanesOf(const PlaneSource& source);
+  explicit PlanesOf(const PlaneSource& source, PlaneReads reads = PlaneReads::kVectors);
 
   const PlaneLayout& layout() const { return layout_; }
-  const T* data() const { return reinterpret_cast<const T*>(data_.data()); }
+  const T* data() const { return copy_ ? reinterpret_cast<const T*>(copy_->data()) : as_they_lie_; }
 
  private:
   void copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, T* row, T* out) const;
 
   PlaneLayout layout_;
-  Scratch data_;
+  const T* as_they_lie_;         // or nullptr and
+  std::optional<Scratch> copy_;  // this
 };
 using Planes = PlanesOf<float>;
 
 // Calls body(planes, first sample) for few samples at a time, whose planes are still in a cache when they are read.
-void for_few_samples(const PlaneSource& source, const std::function<void(const Planes&, int64_t)>& body);
+void for_few_samples(const PlaneSource& source, PlaneReads reads,
+                     const std::function<void(const Planes&, int64_t)>& body);
 
 // The image of a convolution as forward and dw read it.
 PlaneLayout image_layout(const Conv2dShape& shape);

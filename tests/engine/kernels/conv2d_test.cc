@@ -185,6 +185,48 @@ TEST_CASE("conv2d: NaN, infinities, -0 and subnormals follow the definition") {
   check({kShapes[0], Dtype::kF16, Dtype::kF16, Fill::kSpecials});
 }
 
+// Many small images, whose samples lie side by side in vectors: blocks of k, a stride, a last group of few.
+const Conv2dShape kManySamples[] = {{125, 3, 6, 6, 30, 5, 5, 1, 1, 2, 2},
+                                    {64, 6, 7, 8, 9, 5, 5, 1, 1, 0, 0},
+                                    {120, 2, 5, 6, 8, 5, 5, 2, 1, 2, 2}};
+
+TEST_CASE("conv2d: many small images equal the scalar definition") {
+  for (const Conv2dShape& shape : kManySamples) {
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16})
+      check({shape, dtype, dtype, Fill::kReals, {}, true});
+    check({shape, Dtype::kF32, Dtype::kF32, Fill::kSpecials});
+    Case c{shape, Dtype::kF16, Dtype::kF16};
+    c.how.accumulate = Dtype::kF16;
+    check(c);
+    c.how.split_k = 3;
+    check(c);
+  }
+}
+
+TEST_CASE("conv2d: many small images with special values, but finite weights, equal the scalar definition") {
+  for (const Conv2dShape& shape : kManySamples) {
+    const Case c{shape, Dtype::kF32, Dtype::kF32, Fill::kSpecials};
+    Arrays a(c);
+    a.w = Arrays(Case{shape}).w;
+    const Results r = run(c, a);
+    CHECK(differences(r.y, expected_y(c, a)) == 0);
+    CHECK(differences(r.dx, expected_dx(c, a)) == 0);
+  }
+}
+
+TEST_CASE("conv2d: in many images too a padding tap makes an infinite weight NaN, and -0 +0") {
+  const Case c{{64, 8, 4, 4, 2, 5, 5, 1, 1, 2, 2}};
+  Arrays a(c);
+  a.w.set(0, INFINITY);
+  CHECK(differences(run(c, a).y, expected_y(c, a)) == 0);
+  for (int64_t i = 0; i < 2 * 8 * 25; ++i) a.w.set(i, 1e-30);
+  for (int64_t i = 0; i < 64 * 8 * 16; ++i) a.x.set(i, -1e-30);
+  const Results r = run(c, a);
+  CHECK(std::signbit(r.y.at(0)));  // ends with taps of the image
+  CHECK_FALSE(std::signbit(r.y.at(15)));
+  CHECK(differences(r.y, expected_y(c, a)) == 0);
+}
+
 TEST_CASE("conv2d: a padding tap takes part, so an infinite weight makes NaN at the border alone") {
   Case c{{1, 1, 3, 3, 1, 3, 3, 1, 1, 1, 1}};
   Arrays a(c);
@@ -283,7 +325,8 @@ TEST_CASE("conv2d: bits do not depend on instruction set or threads") {
   const Case cases[] = {{kLenet1, Dtype::kF32, Dtype::kF32, Fill::kReals, {}, true},
                         {kLenet2, Dtype::kF16, Dtype::kF16},
                         {kShapes[2]},
-                        {kShapes[9]}};
+                        {kShapes[9]},
+                        {kManySamples[0]}};
   for (const Case& c : cases) check_everywhere(c);
 }
 
