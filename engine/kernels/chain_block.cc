@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -78,7 +79,7 @@ constexpr int64_t kStepsAhead = 16;
 // columns; else a group for all panels.
 struct AdjacentLeft {
   static constexpr bool kStaysInCache = false;
-  HWY_INLINE float at(int64_t k, int i) const { return data[k * step + i]; }
+  HWY_INLINE VF at(int64_t k, int i) const { return hn::Set(DF(), data[k * step + i]); }
   HWY_INLINE void advance(int64_t steps) { data += steps * step; }
   HWY_INLINE void prefetch_step(int64_t) const {}
   HWY_INLINE void prefetch_lines(int) const {}
@@ -94,7 +95,7 @@ struct AdjacentLeftInMemory : AdjacentLeft {
 // Every third row has a pointer of its own: the others are one and two steps from it, which addresses can say.
 struct AlongKLeft {
   static constexpr bool kStaysInCache = true;
-  HWY_INLINE float at(int64_t k, int i) const { return row[i / 3][k + i % 3 * step]; }
+  HWY_INLINE VF at(int64_t k, int i) const { return hn::Set(DF(), row[i / 3][k + i % 3 * step]); }
   HWY_INLINE void advance(int64_t steps) {
     for (const float*& data : row) data += steps;
   }
@@ -107,11 +108,18 @@ struct AlongKLeft {
   int64_t step;
 };
 
-// Runs of adjacent rows share a pointer: more pointers than registers hold would be loaded in each step.
-template <int run>
+// Runs of adjacent rows share a pointer: more pointers than registers hold would be loaded in each step. Each value is
+// `group` adjacent floats, in turns.
+template <int run, int group>
 struct GatheredLeft {
   static constexpr bool kStaysInCache = false;
-  HWY_INLINE float at(int64_t k, int i) const { return row[i / run][offset[k] + i % run]; }
+  HWY_INLINE VF at(int64_t k, int i) const {
+    const float* const value = row[i / run] + offset[k] + i % run * group;
+    if constexpr (group == 1) return hn::Set(DF(), *value);
+    uint64_t pair;
+    std::memcpy(&pair, value, sizeof pair);
+    return hn::BitCast(DF(), hn::Set(hn::Repartition<uint64_t, DF>(), pair));
+  }
   HWY_INLINE void advance(int64_t steps) { offset += steps; }
   HWY_INLINE void prefetch_step(int64_t) const {}
   HWY_INLINE void prefetch_lines(int) const {}
@@ -182,7 +190,7 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
       right.prefetch_step(k, vectors * lanes);
 #pragma GCC unroll 15
       for (int i = 0; i < rows; ++i) {
-        const VF a = hn::Set(d, left.at(k, i));
+        const VF a = left.at(k, i);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) sum[i][v] = Step::next(a, column[v], sum[i][v]);
       }
@@ -268,21 +276,25 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
   }
 }
 
-// The gathered left operand from row i of the panel [begin, begin + rows) on.
-template <int run>
-GatheredLeft<run> Gathered(const ChainBlock& block, int64_t begin, int64_t rows, int64_t i) {
-  GatheredLeft<run> left{{}, block.left_offset};
-  for (int64_t row = i; row < rows; row += run)
-    left.row[(row - i) / run] = block.left + block.left_row[begin + row];
-  return left;
-}
-
-template <class Step, int run, class Right, class RightOfGroup>
+template <class Step, int run, int group, class Right, class RightOfGroup>
 void RunGathered(const ChainBlock& block, const RightOfGroup& right_of) {
   const auto left_of = [&](int64_t begin, int64_t rows, int64_t i) {
-    return Gathered<run>(block, begin, rows, i);
+    GatheredLeft<run, group> left{{}, block.left_offset};
+    for (int64_t row = i; row < rows; row += run)
+      left.row[(row - i) / run] = block.left + block.left_row[begin + row];
+    return left;
   };
-  RunPanels<Step, GatheredLeft<run>, Right>(block, left_of, right_of);
+  RunPanels<Step, GatheredLeft<run, group>, Right>(block, left_of, right_of);
+}
+
+// Runs of rows as long as they can be.
+template <class Step, int group, class RightOfGroup>
+void RunGatheredInRuns(const ChainBlock& block, const RightOfGroup& right_of) {
+  if constexpr (Step::kInMemory) {
+    if (block.left_run == 3) return RunGathered<Step, 3, group, SteppedRight>(block, right_of);
+    if (block.left_run == 5) return RunGathered<Step, 5, group, SteppedRight>(block, right_of);
+  }
+  RunGathered<Step, 1, group, SteppedRight>(block, right_of);
 }
 
 template <class Step>
@@ -316,13 +328,11 @@ void RunChains(const ChainBlock& block) {
       if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);
       return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, stepped);
     case LeftLayout::kGathered:
-      if (block.right_offset) return RunGathered<Step, kWholePanel, OffsetRight>(block, offset);
-      if (block.left_run == kWholePanel) return RunGathered<Step, kWholePanel, SteppedRight>(block, stepped);
-      if constexpr (Step::kInMemory) {
-        if (block.left_run == 3) return RunGathered<Step, 3, SteppedRight>(block, stepped);
-        if (block.left_run == 5) return RunGathered<Step, 5, SteppedRight>(block, stepped);
-      }
-      return RunGathered<Step, 1, SteppedRight>(block, stepped);
+      if (block.right_offset) return RunGathered<Step, kWholePanel, 1, OffsetRight>(block, offset);
+      if (block.left_run == kWholePanel)
+        return RunGathered<Step, kWholePanel, 1, SteppedRight>(block, stepped);
+      if (block.left_group == 2) return RunGatheredInRuns<Step, 2>(block, stepped);
+      return RunGatheredInRuns<Step, 1>(block, stepped);
     case LeftLayout::kAdjacent:
       if constexpr (Step::kInMemory)
         return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, adjacent, in_memory);

@@ -54,12 +54,14 @@ struct ChainBlock {
   //   kAdjacent  left[i + k * left_step]
   //   kAlongK    left[i * left_step + k]
   //   kGathered  left[left_row[i] + left_offset[k]]; rows of a panel are adjacent in runs of left_run: 1, 3, 5, or
-  //              kWholePanel for all of them (f16 sums: 1 or kWholePanel)
+  //              kWholePanel for all of them (f16 sums: 1 or kWholePanel). With left_group 2 (and no whole panels) an
+  //              element is two values: one for even columns, one for odd ones
   LeftLayout left_layout = LeftLayout::kPanels;
   const float* left = nullptr;
   int64_t left_begin = 0, left_depth = 0, left_step = 0;
   static constexpr int64_t kWholePanel = 16;
   int64_t left_run = 1;
+  int64_t left_group = 1;
   const int64_t* left_row = nullptr;
   const int64_t* left_offset = nullptr;
 

@@ -29,60 +29,76 @@ HWY_INLINE void transpose_rows(D d, V r0, V r1, V r2, V r3, int64_t width, float
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * width);
 }
 
-// Writes out[k * width + j] = in[j * stride + k] for k, j < 4, and +0 for columns <= j < 4.
-HWY_INLINE void transpose_4x4(const float* in, int64_t stride, int64_t columns, int64_t width, float* out) {
+// Columns that lie `stride` apart, each contiguous; or those of two such sets, `apart` from each other, in turns.
+struct Columns {
+  const float* data;
+  int64_t stride;
+  HWY_INLINE const float* operator()(int64_t j) const { return data + j * stride; }
+};
+struct PairedColumns {
+  const float* data;
+  int64_t stride, apart;
+  HWY_INLINE const float* operator()(int64_t j) const { return data + j / 2 * stride + j % 2 * apart; }
+};
+
+// Writes out[i * width + j] = column(first + j)[k + i] for i, j < 4, and +0 for the columns from `end` on.
+template <class Column>
+HWY_INLINE void transpose_4x4(const Column& column, int64_t k, int64_t first, int64_t end, int64_t width,
+                              float* out) {
   const hn::FixedTag<float, 4> d;
-  const auto row = [&](int64_t j) { return j < columns ? hn::LoadU(d, in + j * stride) : hn::Zero(d); };
+  const auto row = [&](int64_t j) {
+    return first + j < end ? hn::LoadU(d, column(first + j) + k) : hn::Zero(d);
+  };
   transpose_rows(d, row(0), row(1), row(2), row(3), width, out);
 }
 
-// The same for k, j < 8.
-HWY_INLINE void transpose_8x8(const float* in, int64_t stride, int64_t columns, int64_t width, float* out) {
+// The same for i, j < 8.
+template <class Column>
+HWY_INLINE void transpose_8x8(const Column& column, int64_t k, int64_t first, int64_t end, int64_t width,
+                              float* out) {
 #if HWY_MAX_BYTES >= 32
-  if (columns >= 8) {
+  if (first + 8 <= end) {
     const hn::FixedTag<float, 8> d;
     const hn::Half<decltype(d)> half;
-    const auto rows = [&](const float* from) {
-      return hn::Combine(d, hn::LoadU(half, from + 4 * stride), hn::LoadU(half, from));
-    };
-    for (int64_t k = 0; k < 8; k += 4, in += 4, out += 4 * width) {
-      transpose_rows(d, rows(in), rows(in + stride), rows(in + 2 * stride), rows(in + 3 * stride), width,
-                     out);
+    for (int64_t i = 0; i < 8; i += 4, out += 4 * width) {
+      const auto rows = [&](int64_t j) {
+        return hn::Combine(d, hn::LoadU(half, column(first + j + 4) + k + i),
+                           hn::LoadU(half, column(first + j) + k + i));
+      };
+      transpose_rows(d, rows(0), rows(1), rows(2), rows(3), width, out);
     }
     return;
   }
 #endif
-  for (int64_t k = 0; k < 8; k += 4) {
-    for (int64_t j = 4; j >= 0; j -= 4) {
-      transpose_4x4(in + j * stride + k, stride, columns - j, width, out + k * width + j);
-    }
+  for (int64_t i = 0; i < 8; i += 4) {
+    for (int64_t j = 4; j >= 0; j -= 4)
+      transpose_4x4(column, k + i, first + j, end, width, out + i * width + j);
   }
 }
 
 // pack_panel for contiguous columns. Where the width is no multiple of 4, a block's last columns spill into
 // the next row: blocks run from the last to the first and rows rise, so that the row's own values come after;
 // the last rows go one by one.
-void pack_transposed(const float* data, int64_t stride, int64_t depth, int64_t columns, int64_t width,
-                     float* out) {
+template <class Column>
+void pack_transposed(const Column& column, int64_t depth, int64_t columns, int64_t width, float* out) {
   // Lines of 16 values are read as a whole, because those of several columns may share a set of the cache.
   const int64_t wide = width / 8 * 8, last_block = (width - 1) / 4 * 4, end = depth * width;
-  const auto block = [&](auto transpose, int64_t k, int64_t j) HWY_ATTR {
-    transpose(data + j * stride + k, stride, columns - j, width, out + k * width + j);
-  };
-  const auto four = [](auto... arguments) HWY_ATTR { transpose_4x4(arguments...); };
-  const auto eight = [](auto... arguments) HWY_ATTR { transpose_8x8(arguments...); };
+  const auto four = [&](int64_t k, int64_t j)
+                        HWY_ATTR { transpose_4x4(column, k, j, columns, width, out + k * width + j); };
+  const auto eight = [&](int64_t k, int64_t j)
+                         HWY_ATTR { transpose_8x8(column, k, j, columns, width, out + k * width + j); };
   int64_t k = 0;
   for (; (k + 15) * width + last_block + 4 <= end; k += 16) {
     for (int64_t j = last_block; j >= wide; j -= 4) {
-      for (int64_t i = k; i < k + 16; i += 4) block(four, i, j);
+      for (int64_t i = k; i < k + 16; i += 4) four(i, j);
     }
-    for (int64_t j = wide - 8; j >= 0; j -= 8) block(eight, k, j), block(eight, k + 8, j);
+    for (int64_t j = wide - 8; j >= 0; j -= 8) eight(k, j), eight(k + 8, j);
   }
   for (; (k + 3) * width + last_block + 4 <= end; k += 4) {
-    for (int64_t j = last_block; j >= 0; j -= 4) block(four, k, j);
+    for (int64_t j = last_block; j >= 0; j -= 4) four(k, j);
   }
   for (; k < depth; ++k) {
-    for (int64_t j = 0; j < width; ++j) out[k * width + j] = j < columns ? data[j * stride + k] : 0.0f;
+    for (int64_t j = 0; j < width; ++j) out[k * width + j] = j < columns ? column(j)[k] : 0.0f;
   }
 }
 
@@ -150,7 +166,7 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
 
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out) {
   if (matrix.row_stride == 1)
-    return pack_transposed(matrix.data, matrix.col_stride, depth, columns, width, out);
+    return pack_transposed(Columns{matrix.data, matrix.col_stride}, depth, columns, width, out);
   if (matrix.col_stride == 1 && columns == width && width <= 32) {
     const auto pack = width <= 8 ? pack_rows<8> : width <= 16 ? pack_rows<16> : pack_rows<32>;
     return pack(matrix.data, matrix.row_stride, depth, width, out);
@@ -164,6 +180,11 @@ void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t
     }
     for (int64_t j = columns; j < width; ++j) out[j] = 0;
   }
+}
+
+void pack_column_pairs(const float* data, int64_t stride, int64_t apart, int64_t depth, int64_t columns,
+                       float* out) {
+  pack_transposed(PairedColumns{data, stride, apart}, depth, columns, columns, out);
 }
 
 void pack_panels(const F32Matrix& matrix, int64_t depth, const RowPanels& panels, int64_t first, int64_t last,
@@ -210,7 +231,7 @@ void copy_transposed(const float* in, int64_t stride, int64_t rows, int64_t cols
     int64_t j = 0;
     if (i + 8 <= rows && cols >= 8) {
       const auto block = [&](int64_t j) HWY_ATTR {
-        transpose_8x8(in + j * stride + i, stride, 8, out_stride, out + i * out_stride + j);
+        transpose_8x8(Columns{in, stride}, i, j, cols, out_stride, out + i * out_stride + j);
       };
       for (; j + 8 <= cols; j += 8) block(j);
       // The last columns go with some that have gone already.

@@ -22,7 +22,7 @@ struct ImageOffsets {
   std::vector<int64_t> tap, position;
 };
 
-// A convolution's dw [OC, taps] from its image and dy, a matrix [N * OC, OH * OW], on a unit.
+// A convolution's dw [OC, taps] from its image and dy, a dense matrix [N * OC, OH * OW], on a unit.
 struct WeightGradient {
   const Conv2dShape& shape;
   const Planes& image;

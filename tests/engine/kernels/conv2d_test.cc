@@ -185,10 +185,13 @@ TEST_CASE("conv2d: NaN, infinities, -0 and subnormals follow the definition") {
   check({kShapes[0], Dtype::kF16, Dtype::kF16, Fill::kSpecials});
 }
 
-// Many small images, whose samples lie side by side in vectors: blocks of k, a stride, a last group of few.
+// Many small images, whose samples, or the two halves of them, lie side by side in vectors: blocks of k, a stride, a
+// last group of few samples, one channel.
 const Conv2dShape kManySamples[] = {{125, 3, 6, 6, 30, 5, 5, 1, 1, 2, 2},
                                     {64, 6, 7, 8, 9, 5, 5, 1, 1, 0, 0},
-                                    {120, 2, 5, 6, 8, 5, 5, 2, 1, 2, 2}};
+                                    {120, 2, 5, 6, 8, 5, 5, 2, 1, 2, 2},
+                                    {32, 1, 12, 13, 7, 3, 5},
+                                    {16, 2, 5, 5, 1, 2, 2, 2, 1, 0, 1}};
 
 TEST_CASE("conv2d: many small images equal the scalar definition") {
   for (const Conv2dShape& shape : kManySamples) {
@@ -211,6 +214,7 @@ TEST_CASE("conv2d: many small images with special values, but finite weights, eq
     const Results r = run(c, a);
     CHECK(differences(r.y, expected_y(c, a)) == 0);
     CHECK(differences(r.dx, expected_dx(c, a)) == 0);
+    CHECK(differences(r.dw, expected_dw(c, a)) == 0);
   }
 }
 
@@ -326,7 +330,8 @@ TEST_CASE("conv2d: bits do not depend on instruction set or threads") {
                         {kLenet2, Dtype::kF16, Dtype::kF16},
                         {kShapes[2]},
                         {kShapes[9]},
-                        {kManySamples[0]}};
+                        {kManySamples[0]},
+                        {kManySamples[3]}};
   for (const Case& c : cases) check_everywhere(c);
 }
 
