@@ -136,14 +136,17 @@ struct Stepped {
   int64_t step;
 };
 
-// Packed, the processor sees by itself what comes next, but for the next group: each panel asks for its share of that.
+// Packed, the processor sees by itself what comes next, but for the next group: each panel asks for its share of that,
+// and of what is wanted soon.
 struct SteppedRight : Stepped {
   HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
   HWY_INLINE void prefetch_next() {
     for (int64_t line = 0; line < kNextLines; ++line, next += kLine) hwy::Prefetch(next);
+    for (const float*& line : soon) hwy::Prefetch(line), line += kLine;
   }
   static constexpr int64_t kLine = 16, kNextLines = 2;
   const float* next;
+  std::array<const float*, 2> soon;
 };
 
 struct SteppedRightInMemory : Stepped {
@@ -259,7 +262,7 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
     const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
     const int64_t columns = std::min(group, block.columns - j);
     const int64_t most = columns <= lanes ? Step::kMostRows : Step::kMostRowsOfTwo;
-    const Right right = right_of(block.right + j / two * block.right_group, panel - block.first_panel);
+    const Right right = right_of(j / two, panel - block.first_panel);
     float* out = block.out + (begin - first) * block.ld + j;
     for (int64_t i = 0; i < rows; i += most) {
       run_rows(left_of(begin, rows, i), right, std::min(most, rows - i), columns, out + i * block.ld);
@@ -314,15 +317,24 @@ void RunChains(const ChainBlock& block) {
       left.row[(row - i) / 3] = block.left + (begin + row) * block.left_step;
     return left;
   };
-  const auto stepped = [&](const float* group, int64_t panel) {
-    const int64_t share = (block.depth + kStepsAhead - 1) / kStepsAhead * SteppedRight::kNextLines;
-    return SteppedRight{{group, block.right_step},
-                        group + block.right_group + panel * share * SteppedRight::kLine};
+  const auto stepped = [&](int64_t group, int64_t panel) {
+    const float* const data = block.right + group * block.right_group;
+    const int64_t lines = (block.depth + kStepsAhead - 1) / kStepsAhead * SteppedRight::kLine;
+    SteppedRight right{{data, block.right_step},
+                       data + block.right_group + panel * lines * SteppedRight::kNextLines,
+                       {data, data}};
+    for (size_t i = 0; i < block.soon.size(); ++i) {
+      if (block.soon[i])
+        right.soon[i] = block.soon[i] + (group * (block.last_panel - block.first_panel) + panel) * lines;
+    }
+    return right;
   };
-  const auto in_memory = [&](const float* group, int64_t) {
-    return SteppedRightInMemory{{group, block.right_step}};
+  const auto in_memory = [&](int64_t group, int64_t) {
+    return SteppedRightInMemory{{block.right + group * block.right_group, block.right_step}};
   };
-  const auto offset = [&](const float* group, int64_t) { return OffsetRight{group, block.right_offset}; };
+  const auto offset = [&](int64_t group, int64_t) {
+    return OffsetRight{block.right + group * block.right_group, block.right_offset};
+  };
   switch (block.left_layout) {
     case LeftLayout::kPanels:
       if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "engine/numerics/dtype.h"
@@ -71,6 +72,10 @@ struct ChainBlock {
   const float* right = nullptr;
   int64_t right_step = 0, right_group = 0;
   const int64_t* right_offset = nullptr;
+
+  // Memory that is wanted soon, if there is any: with a packed right operand a line of each is asked for every few steps
+  // of k, so that it comes while the chains run.
+  std::array<const float*, 2> soon = {};
 
   bool adds = false;          // each sum is added to what lies in out, rounded to f32
   bool whole_vectors = true;  // out may be written in whole vectors, beyond the last column

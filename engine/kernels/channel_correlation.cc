@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/correlation.h"
@@ -8,7 +9,7 @@
 namespace faultline {
 namespace {
 
-constexpr int64_t kTileElements = 1 << 15;
+constexpr int64_t kTileElements = 1 << 16;
 // So few positions of a row take as long as this many.
 constexpr int64_t kLeastColumns = 8;
 // A vector of positions crosses a line of the cache.
@@ -34,8 +35,8 @@ class ChannelCorrelation {
   }
 
   // Of the samples from `sample` on.
-  void run(const char* kernel, const Planes& planes, int64_t sample, const KPlan& plan,
-           const KFormats& formats) const {
+  void run(const char* kernel, const PlaneSource& source, const Planes& planes, int64_t sample,
+           const KPlan& plan, const KFormats& formats) const {
     const int64_t N = planes.layout().N;
     TiledSum sum{kernel, &plan, formats};
     sum.tiles = N * row_tiles_;
@@ -43,13 +44,34 @@ class ChannelCorrelation {
     sum.work = N * stride_ * c_.rows * c_.cols * c_.K();
     sum.can_add = true;
     sum.chain = [&](int64_t tile, const KPlan::Range& range, bool adds, float* out) {
-      chain(planes, tile, range, formats.accumulate, adds, out);
+      const int64_t now = sample + tile / row_tiles_;
+      chain(planes, tile, range, formats.accumulate, {next_image(source, now + N), output(now)}, adds, out);
     };
     sum.finish = [&](int64_t tile, float* sums) { finish(sample, tile, sums); };
     run_tiled_sum(sum);
   }
 
  private:
+  struct Bytes {
+    const char* data;  // or nullptr
+    int64_t size;
+  };
+
+  // The image of a sample, if there is one.
+  Bytes next_image(const PlaneSource& source, int64_t sample) const {
+    const int64_t size = layout_.C * layout_.H * layout_.W * size_bytes(source.images.dtype);
+    if (sample >= source.layout.N) return {nullptr, 0};
+    return {static_cast<const char*>(source.images.data) + sample * size, size};
+  }
+
+  // Where the outputs of a sample go.
+  Bytes output(int64_t sample) const {
+    const ImageOut& out = c_.out;
+    const int64_t element = size_bytes(out.array.dtype);
+    return {static_cast<const char*>(out.array.data) + (out.first + sample * out.sample) * element,
+            c_.M * out.channel * element};
+  }
+
   int64_t row(int64_t tile) const { return tile % row_tiles_ * row_tile_; }
   int64_t rows(int64_t tile) const { return std::min(row_tile_, c_.rows - row(tile)); }
 
@@ -66,8 +88,8 @@ class ChannelCorrelation {
     }
   }
 
-  void chain(const Planes& planes, int64_t tile, const KPlan::Range& range, Dtype accumulate, bool adds,
-             float* out) const {
+  void chain(const Planes& planes, int64_t tile, const KPlan::Range& range, Dtype accumulate,
+             const std::array<Bytes, 2>& soon, bool adds, float* out) const {
     // A panel is part of one row. Of short rows all go at once.
     const int64_t together = whole_rows_ ? rows(tile) : 1;
     const RowPanels panels(together * c_.cols, std::min(c_.cols, registers_.rows), whole_rows_ ? c_.cols : 1);
@@ -86,6 +108,11 @@ class ChannelCorrelation {
     block.ld = stride_;
     const float* image = planes.data() + tile / row_tiles_ * layout_.sample() + row(tile) * layout_.width;
     for (int64_t r = 0; r < rows(tile); r += together) {
+      // Each row asks for its share of the next image, and of where the outputs go.
+      for (size_t i = 0; i < soon.size(); ++i) {
+        const auto& [data, size] = soon[i];
+        if (data) block.soon[i] = reinterpret_cast<const float*>(data + size * (row(tile) + r) / c_.rows);
+      }
       block.left = image + r * layout_.width;
       block.out = out + r * c_.cols * stride_;
       run_chain_block(block);
@@ -131,7 +158,7 @@ void correlate_by_channels(const char* kernel, const Correlation& c, const Plane
                            const KPlan& plan, const KFormats& formats) {
   const ChannelCorrelation correlation(c);
   for_few_samples(source, PlaneReads::kElements, [&](const Planes& planes, int64_t sample) {
-    correlation.run(kernel, planes, sample, plan, formats);
+    correlation.run(kernel, source, planes, sample, plan, formats);
   });
 }
 

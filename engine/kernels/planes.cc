@@ -50,7 +50,7 @@ PlaneSource PlaneSource::samples(int64_t first, int64_t count) const {
 void for_few_samples(const PlaneSource& source, PlaneReads reads,
                      const std::function<void(const Planes&, int64_t)>& body) {
   const int64_t bytes = source.layout.sample() * static_cast<int64_t>(sizeof(float));
-  const int64_t few = threads() * std::max<int64_t>(1, l2_cache_bytes() / 2 / bytes), N = source.layout.N;
+  const int64_t few = threads() * std::max<int64_t>(1, l2_cache_bytes() / 4 / bytes), N = source.layout.N;
   for (int64_t first = 0; first < N; first += few)
     body(Planes(source.samples(first, std::min(few, N - first)), reads), first);
 }

@@ -1,6 +1,7 @@
 #include "engine/kernels/weight_gradient.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <optional>
 #include <vector>
@@ -123,6 +124,7 @@ class ChainGradient {
       for (int64_t i = 0; i < n; ++i) left_step[k + i] = image + offsets_.position[position + i];
     }
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
+    block.soon = next_sample(range.begin, oc);
     block.columns = tile.columns;
     block.depth = depth;
     block.accumulate = formats_.accumulate;
@@ -138,6 +140,17 @@ class ChainGradient {
     block.out = out;
     block.ld = registers_.columns;
     run_chain_block(block);
+  }
+
+  // What the sample after that of k reads in place of a range that begins there: a share of dy, from channel oc on, and
+  // of the image.
+  std::array<const float*, 2> next_sample(int64_t k, int64_t oc) const {
+    const int64_t next = k / positions_ + 1, position = k % positions_;
+    if (half_ || next == g_.shape.N) return {};
+    const int64_t channels = std::min(registers_.columns, g_.shape.OC - oc);
+    const int64_t sample = g_.image.layout().sample();
+    return {g_.dy.data + (next * g_.shape.OC + oc) * g_.dy.row_stride + position * channels,
+            g_.image.data() + next * sample + sample * position / positions_};
   }
 
   void finish(const Tile& tile, const float* values) const {
