@@ -122,7 +122,7 @@ class ChainProduct {
 
   // A result the other way round is turned at the end.
   bool swap_if_cheaper() {
-    const double turning = 0.5 * args_.M * args_.N / std::max<int64_t>(args_.K, 1);
+    const double turning = 1.5 * args_.M * args_.N / std::max<int64_t>(args_.K, 1);
     if (cost(left_, right_) <= cost(right_, left_) + turning) return false;
     std::swap(left_, right_);
     return true;
