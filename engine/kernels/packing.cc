@@ -29,16 +29,15 @@ HWY_INLINE void transpose_rows(D d, V r0, V r1, V r2, V r3, int64_t width, float
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * width);
 }
 
-// Columns that lie `stride` apart, each contiguous; or those of two such sets, `apart` from each other, in turns.
+// Contiguous columns that lie `stride` apart, or few of them anywhere.
 struct Columns {
   const float* data;
   int64_t stride;
   HWY_INLINE const float* operator()(int64_t j) const { return data + j * stride; }
 };
-struct PairedColumns {
-  const float* data;
-  int64_t stride, apart;
-  HWY_INLINE const float* operator()(int64_t j) const { return data + j / 2 * stride + j % 2 * apart; }
+struct ColumnsAnywhere {
+  const float* column[kMostColumnPairs];
+  HWY_INLINE const float* operator()(int64_t j) const { return column[j]; }
 };
 
 // Writes out[i * width + j] = column(first + j)[k + i] for i, j < 4, and +0 for the columns from `end` on.
@@ -184,7 +183,9 @@ void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t
 
 void pack_column_pairs(const float* data, int64_t stride, int64_t apart, int64_t depth, int64_t columns,
                        float* out) {
-  pack_transposed(PairedColumns{data, stride, apart}, depth, columns, columns, out);
+  ColumnsAnywhere in_turns;
+  for (int64_t j = 0; j < columns; ++j) in_turns.column[j] = data + j / 2 * stride + j % 2 * apart;
+  pack_transposed(in_turns, depth, columns, columns, out);
 }
 
 void pack_panels(const F32Matrix& matrix, int64_t depth, const RowPanels& panels, int64_t first, int64_t last,

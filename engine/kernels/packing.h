@@ -22,8 +22,9 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
 // Writes out[k * width + j] = matrix(k, j) for k < depth, j < columns, and +0 for columns <= j < width.
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out);
 
-// Writes out[k * columns + j] = data[k + j / 2 * stride + j % 2 * apart] for k < depth, j < columns: the columns of two
-// matrices in turns.
+// Writes out[k * columns + j] = data[k + j / 2 * stride + j % 2 * apart] for k < depth, j < columns <=
+// kMostColumnPairs: the columns of two matrices in turns.
+inline constexpr int64_t kMostColumnPairs = 16;
 void pack_column_pairs(const float* data, int64_t stride, int64_t apart, int64_t depth, int64_t columns,
                        float* out);
 

@@ -17,8 +17,8 @@ namespace {
 template <class T>
 constexpr Dtype kStored = std::is_same_v<T, float> ? Dtype::kF32 : Dtype::kBf16;
 
-// Of rows with wider gaps it is faster to clear the whole plane.
-constexpr int64_t kFewGaps = 4;
+// Between rows with wider gaps it is faster to clear the whole plane.
+constexpr int64_t kShortGap = 8;
 
 // Vectors may read past the last output: up to those of the widest register block.
 int64_t storage_size(const PlaneLayout& layout) {
@@ -93,11 +93,13 @@ void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& 
   const ConstRows from{source + (h_begin * l.W + w_begin) * size_bytes(dtype), dtype, l.W};
   if (l.stride_h == 1 && l.stride_w == 1) {
     const int64_t first = l.offset(0, u, v), gap = l.width - n;
-    if (kFewGaps * gap > n) {
+    if (gap > kShortGap || n < kShortGap) {
       clear(0, size);
     } else {
       clear(0, first);
-      for (int64_t i = 1; i < rows; ++i) std::fill_n(out + first + i * l.width - gap, gap, T{});
+      // The rows overwrite what is too much.
+      const T zeros[kShortGap] = {};
+      for (int64_t i = 1; i < rows; ++i) std::memcpy(out + first + i * l.width - gap, zeros, sizeof zeros);
       clear(first + (rows - 1) * l.width + n, size);
     }
     convert_rows(from, {out + first, kStored<T>, l.width}, rows, n);
