@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <iostream>
@@ -72,6 +73,21 @@ std::map<std::string, std::string> parse_expectations(const std::vector<std::str
     expect[text.substr(0, equals)] = value;
   }
   return expect;
+}
+
+// Throws kArgument if an expectation is of a perturbation that no cell of the sweep is under: it would always be met.
+void check_expectations(const std::map<std::string, std::string>& expect, const SweepOptions& options) {
+  if (expect.empty()) return;
+  const Plan plan = make_plan(options);
+  for (const auto& [column, value] : expect) {
+    const auto is_under = [&, &column = column](const PlannedCell& cell) {
+      return column_of(plan.runs[cell.run].perturbation) == column;
+    };
+    if (std::any_of(plan.cells.begin(), plan.cells.end(), is_under)) continue;
+    throw Error(ErrorCode::kArgument, "--expect",
+                "'" + column + "=" + value + "': this sweep has no cell under " + column +
+                    "; --list shows those it has");
+  }
 }
 
 std::string command_of(const std::vector<std::string>& arguments) {
@@ -148,6 +164,7 @@ int sweep_command(const Given& given, const std::vector<std::string>& arguments)
     std::cout << dry_run(options);
     return kAsExpected;
   }
+  check_expectations(expect, options);
   if (const auto result = sweep(options)) return show(*result, expect);
   throw Error(ErrorCode::kIo, "sweep",
               "interrupted; what has finished is kept in " + options.folder +

@@ -132,6 +132,8 @@ TEST_CASE("sweep: an expectation that is not met gives exit code 1 and says whic
   CHECK_THAT(unmet.output, Catch::Contains("not as expected: tiny under ulp, seed 1: step 0"));
   check_failure(program.run(with(kSmall, {"--expect", "ulp"})), "should look like threads=bitwise");
   check_failure(program.run(with(kSmall, {"--expect", "thread=bitwise"})), "did you mean 'threads'?");
+  check_failure(program.run(with(kSmall, {"--only", "*/ulp", "--expect", "threads=bitwise"})),
+                "this sweep has no cell under threads");
 }
 
 TEST_CASE("sweep: a sum that depends on threads is reported by the threads column") {
