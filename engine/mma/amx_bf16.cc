@@ -103,7 +103,7 @@ class PanelBlocks {
       blocks_ = &operand.packed->bits + panel.k * kUnitBlock;
     } else {
       block_size_ = panel.steps() * kStepSize;
-      blocks_at_once_ = room / panel.steps();
+      blocks_at_once_ = std::max<int64_t>(1, room / panel.steps());
       packing_.emplace(operand, side, size, panel);
     }
   }
@@ -141,13 +141,15 @@ void amx_bf16_pack(const UnitOperand& operand, UnitSide side, int64_t size, int6
 }
 
 FAULTLINE_AMX void amx_bf16_multiply(const UnitTileProduct& p) {
-  constexpr int64_t kLeftRoom = kPanelSteps, kRightRoom = 2 * kPanelSteps;
+  // Columns between packed rows are used once, those between rows packed here by each block of these.
+  constexpr int64_t kFewSteps = 4, kLeftRoom = kPanelSteps, kRightRoom = 4 * kPanelSteps;
   alignas(64) uint16_t left_tiles[kLeftRoom * kStepSize], right_tiles[kRightRoom * kStepSize];
+  const int64_t right_room = p.left.packed != nullptr ? kFewSteps : kRightRoom;
   configure(p.M);
   for (int64_t k = 0; k < p.K; k += kPanelSteps * kTileDepth) {
     const Panel panel = panel_at(k, p.K);
     PanelBlocks left(p.left, UnitSide::kLeft, p.M, p.K, panel, kLeftRoom, left_tiles),
-        right(p.right, UnitSide::kRight, p.N, p.K, panel, kRightRoom, right_tiles);
+        right(p.right, UnitSide::kRight, p.N, p.K, panel, right_room, right_tiles);
     // The operand that is packed on the way goes round outside.
     if (p.left.packed != nullptr) {
       for (int64_t n = 0; n < p.N; n += kUnitBlock) {

@@ -20,7 +20,8 @@ namespace faultline {
 namespace {
 
 constexpr int64_t kTile = 16, kTileDepth = 32, kTileSize = kTile * kTileDepth, kStepSize = 2 * kTileSize;
-constexpr int64_t kPanelSteps = 20;  // of one block, 40 KiB: in the first cache
+constexpr int64_t kPanelSteps =
+    6;  // a few blocks of both operands, 12 KiB each, and their part of C: in the first cache
 
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
@@ -106,12 +107,14 @@ class PanelPacking {
     const int64_t rows = std::min(kUnitBlock, size_ - i), whole = round_up(rows, kTile);
     const bool as_it_lies = pairs_ == (side_ == UnitSide::kRight);
     alignas(64) uint16_t lying[kStepSize];
+    if (!as_it_lies && !pairs_) clear_rows(rows, whole, lying);
     for (int64_t s = 0; s < panel_.steps(); ++s, out += kStepSize) {
       uint16_t* const to = as_it_lies ? out : lying;
       if (pairs_)
         copy_pairs(s, operand_.data + i, rows, to);
       else
         copy_rows(s, operand_.row + i, rows, to);
+      if (as_it_lies && !pairs_ && size_ > kUnitBlock) clear_rows(rows, whole, out);
       if (as_it_lies) continue;
       for (int64_t tile = 0; tile < whole * kTileDepth; tile += kTileSize)
         transpose(lying + tile, out + tile);
@@ -138,6 +141,11 @@ class PanelPacking {
     begin_[panel_.steps()] = run;
   }
 
+  // Rows of no operand, which make elements of no result.
+  FAULTLINE_AMX static void clear_rows(int64_t begin, int64_t end, uint16_t* tiles) {
+    for (; begin < end; ++begin) _mm512_store_si512(tiles + begin * kTileDepth, _mm512_setzero_si512());
+  }
+
   int64_t depth(int64_t s) const { return std::min(kTileDepth, panel_.depth - s * kTileDepth); }
   FAULTLINE_AMX __m512i completion() const {
     return side_ == UnitSide::kRight ? _mm512_set1_epi32(0x80008000) : _mm512_setzero_si512();
@@ -145,17 +153,35 @@ class PanelPacking {
 
   // Of step s each 32 k of a row, as a left operand has them.
   FAULTLINE_AMX void copy_rows(int64_t s, const int64_t* row, int64_t rows, uint16_t* out) const {
-    const Run *const begin = begin_[s], *const end = begin_[s + 1];
+    switch (begin_[s + 1] - begin_[s]) {
+      case 1:
+        return copy_rows_of<1>(s, row, rows, out);
+      case 2:
+        return copy_rows_of<2>(s, row, rows, out);
+      case 3:
+        return copy_rows_of<3>(s, row, rows, out);
+      case 4:
+        return copy_rows_of<4>(s, row, rows, out);
+      default:
+        return copy_rows_of<kTileDepth>(s, row, rows, out);
+    }
+  }
+
+  // Of up to kMost runs; few stay in registers.
+  template <int64_t kMost>
+  FAULTLINE_AMX void copy_rows_of(int64_t s, const int64_t* row, int64_t rows, uint16_t* out) const {
+    const int64_t count = kMost == kTileDepth ? begin_[s + 1] - begin_[s] : kMost;
+    Run run[kMost];
+    std::copy_n(begin_[s], count, run);
     const __m512i rest = _mm512_maskz_mov_epi16(~first_lanes(round_up(depth(s), 2)), completion());
-    int64_t i = 0;
-    for (; i < rows; ++i, out += kTileDepth) {
+    for (int64_t i = 0; i < rows; ++i, out += kTileDepth) {
+      const Bf16* const from = operand_.data + row[i];
       __m512i line = rest;
-      for (const Run* run = begin; run < end; ++run) {
-        line = _mm512_or_si512(line, load_lanes(run->lanes, operand_.data + row[i] + run->offset));
+      for (int64_t r = 0; r < count; ++r) {
+        line = _mm512_or_si512(line, load_lanes(run[r].lanes, from + run[r].offset));
       }
       _mm512_store_si512(out, line);
     }
-    for (; i % kTile != 0; ++i, out += kTileDepth) _mm512_store_si512(out, _mm512_setzero_si512());
   }
 
   // Of step s pairs of k interleaved, as a right operand has them.
