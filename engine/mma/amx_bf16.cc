@@ -40,21 +40,29 @@ FAULTLINE_AMX void configure(int64_t M) {
   _tile_loadconfig(&config);
 }
 
-// Adds `steps` tiles of k to kDown x kAcross tiles of C, from +0 for the first. Rows of C are `ld` floats apart.
+// What a panel does with tiles of C, whose rows are `ld` floats apart.
+struct Sums {
+  float* c;
+  int64_t ld;
+  bool zero, load, store;
+};
+
+// Adds `steps` tiles of k to kDown x kAcross tiles of C.
 template <int kDown, int kAcross>
-FAULTLINE_AMX void add_panel(const uint16_t* a, const uint16_t* b, int64_t steps, bool first, float* c,
-                             int64_t ld) {
+FAULTLINE_AMX void add_panel(const uint16_t* a, const uint16_t* b, int64_t steps, const Sums& sums) {
   constexpr bool kBelow = kDown == 2, kBeside = kAcross == 2;
-  const int64_t row_bytes = ld * sizeof(float);
-  float* const below = c + kTile * ld;
+  float* const c = sums.c;
+  const int64_t row_bytes = sums.ld * sizeof(float);
+  float* const below = c + kTile * sums.ld;
   // The intrinsics that load do not tell the compiler that they read memory.
   asm volatile("" ::: "memory");
-  if (first) {
+  if (sums.zero) {
     _tile_zero(0);
     if constexpr (kBeside) _tile_zero(1);
     if constexpr (kBelow) _tile_zero(2);
     if constexpr (kBelow && kBeside) _tile_zero(3);
-  } else {
+  }
+  if (sums.load) {
     _tile_loadd(0, c, row_bytes);
     if constexpr (kBeside) _tile_loadd(1, c + kTile, row_bytes);
     if constexpr (kBelow) _tile_loadd(2, below, row_bytes);
@@ -74,57 +82,58 @@ FAULTLINE_AMX void add_panel(const uint16_t* a, const uint16_t* b, int64_t steps
       if constexpr (kBeside) _tile_dpbf16ps(3, 5, 7);
     }
   }
+  if (!sums.store) return;
   _tile_stored(0, c, row_bytes);
   if constexpr (kBeside) _tile_stored(1, c + kTile, row_bytes);
   if constexpr (kBelow) _tile_stored(2, below, row_bytes);
   if constexpr (kBelow && kBeside) _tile_stored(3, below + kTile, row_bytes);
 }
 
-// One block of rows by one of columns, as many tiles of each as hold any.
+// One block of rows by one of columns, as many tiles of each as hold any. A lone one stays in the registers from panel
+// to panel.
 void add_block(const UnitTileProduct& p, const uint16_t* a, const uint16_t* b, const Panel& panel, int64_t m,
                int64_t n) {
   const bool below = p.M - m > kTile, beside = p.N - n > kTile;
   const auto add =
       below ? (beside ? add_panel<2, 2> : add_panel<2, 1>) : (beside ? add_panel<1, 2> : add_panel<1, 1>);
-  add(a, b, panel.steps(), panel.k == 0, p.c + m * p.ld + n, p.ld);
+  const bool lone = p.M <= kUnitBlock && p.N <= kUnitBlock;
+  const bool first = panel.k == 0, last = panel.k + panel.depth == p.K;
+  add(a, b, panel.steps(), {p.c + m * p.ld + n, p.ld, first, !first && !lone, last || !lone});
 }
 
-// The packed tiles of one operand within a panel, block by block: from where they were packed, or packed here. As many
-// blocks as there is room for are packed at once, since a tile waits for stores that have not reached the cache.
+// The packed tiles of one operand within a panel, block by block: from where they were packed, or packed here. With room
+// for two blocks the next one is packed before it is needed, since a tile waits for stores that have not reached the
+// cache.
 class PanelBlocks {
  public:
-  // `here` has room for as many steps of blocks.
+  // `here` has room for so many blocks.
   PanelBlocks(const UnitOperand& operand, UnitSide side, int64_t size, int64_t K, const Panel& panel,
               int64_t room, uint16_t* here)
-      : size_(size), here_(here) {
+      : size_(size), room_(room * kUnitBlock), ahead_(std::min(room_, 2 * kUnitBlock)), here_(here) {
     if (operand.packed != nullptr) {
       block_size_ = round_up(K, kTileDepth) * kUnitBlock;
-      end_ = size;
-      blocks_ = &operand.packed->bits + panel.k * kUnitBlock;
+      packed_ = &operand.packed->bits + panel.k * kUnitBlock;
     } else {
       block_size_ = panel.steps() * kStepSize;
-      blocks_at_once_ = std::max<int64_t>(1, room / panel.steps());
       packing_.emplace(operand, side, size, panel);
     }
   }
 
   // Of the block that begins at row (or column) i.
   const uint16_t* at(int64_t i) {
-    if (i < begin_ || i >= end_) pack_from(i);
-    return blocks_ + (i - begin_) / kUnitBlock * block_size_;
+    if (packed_ != nullptr) return packed_ + i / kUnitBlock * block_size_;
+    if (i < begin_ || i >= end_) begin_ = end_ = i;
+    for (; end_ < std::min(size_, i + ahead_); end_ += kUnitBlock) packing_->pack(end_, place(end_));
+    begin_ = std::max(begin_, end_ - room_);
+    return place(i);
   }
 
  private:
-  void pack_from(int64_t i) {
-    begin_ = i;
-    end_ = std::min(size_, i + blocks_at_once_ * kUnitBlock);
-    blocks_ = here_;
-    for (uint16_t* to = here_; i < end_; i += kUnitBlock, to += block_size_) packing_->pack(i, to);
-  }
+  uint16_t* place(int64_t i) const { return here_ + i % room_ / kUnitBlock * block_size_; }
 
-  int64_t size_, block_size_, blocks_at_once_ = 0;
-  int64_t begin_ = 0, end_ = 0;  // the rows of `blocks_`
-  const uint16_t* blocks_ = nullptr;
+  int64_t size_, block_size_;
+  const uint16_t* packed_ = nullptr;
+  int64_t room_, ahead_, begin_ = 0, end_ = 0;  // of rows; those that are here
   uint16_t* here_;
   std::optional<PanelPacking> packing_;
 };
@@ -141,14 +150,16 @@ void amx_bf16_pack(const UnitOperand& operand, UnitSide side, int64_t size, int6
 }
 
 FAULTLINE_AMX void amx_bf16_multiply(const UnitTileProduct& p) {
-  // Columns between packed rows are used once, those between rows packed here by each block of these.
-  constexpr int64_t kFewSteps = 4, kLeftRoom = kPanelSteps, kRightRoom = 4 * kPanelSteps;
-  alignas(64) uint16_t left_tiles[kLeftRoom * kStepSize], right_tiles[kRightRoom * kStepSize];
-  const int64_t right_room = p.left.packed != nullptr ? kFewSteps : kRightRoom;
+  // Room for a block that goes round outside; for two where each is used once. For as many as there are inside.
+  constexpr int64_t kInside = 4;
+  alignas(64) uint16_t left_tiles[2 * kPanelSteps * kStepSize],
+      right_tiles[kInside * kPanelSteps * kStepSize];
+  const int64_t left_room = p.N > kUnitBlock ? 1 : 2;
+  const int64_t right_room = p.left.packed == nullptr ? kInside : p.M > kUnitBlock ? 1 : 2;
   configure(p.M);
   for (int64_t k = 0; k < p.K; k += kPanelSteps * kTileDepth) {
     const Panel panel = panel_at(k, p.K);
-    PanelBlocks left(p.left, UnitSide::kLeft, p.M, p.K, panel, kLeftRoom, left_tiles),
+    PanelBlocks left(p.left, UnitSide::kLeft, p.M, p.K, panel, left_room, left_tiles),
         right(p.right, UnitSide::kRight, p.N, p.K, panel, right_room, right_tiles);
     // The operand that is packed on the way goes round outside.
     if (p.left.packed != nullptr) {
