@@ -114,7 +114,7 @@ class PanelPacking {
         copy_pairs(s, operand_.data + i, rows, to);
       else
         copy_rows(s, operand_.row + i, rows, to);
-      if (as_it_lies && !pairs_ && size_ > kUnitBlock) clear_rows(rows, whole, out);
+      if (as_it_lies && !pairs_) clear_rows(rows, whole, out);
       if (as_it_lies) continue;
       for (int64_t tile = 0; tile < whole * kTileDepth; tile += kTileSize)
         transpose(lying + tile, out + tile);

@@ -99,4 +99,21 @@ inline void compare_tiles(const UnitTiles& tiles, float (*dot)(const float*, con
   }
 }
 
+// Whether a sum that two steps have flushed to -0 stays -0 in a last step of two k, whose products are flushed to -0.
+inline void check_minus_zero(const UnitTiles& tiles,
+                             float (*dot)(const float*, const float*, int64_t, float)) {
+  constexpr int64_t kDepth = 66;
+  std::vector<float> a(kDepth), b(kDepth, 0x1p-63f);
+  a[0] = 0x1p-63f;
+  a[32] = -0x1.02p-63f;
+  a[64] = a[65] = -0x1p-64f;
+  REQUIRE(same(dot(a.data(), b.data(), kDepth, 0), -0.0f));
+  const TileLayout& layout = kTileLayouts[0];
+  const LaidOut left(layout, 1, kDepth, [&](int64_t, int64_t k) { return a[k]; });
+  const LaidOut right(layout, 1, kDepth, [&](int64_t, int64_t k) { return b[k]; });
+  std::vector<float> c(kUnitBlock * kUnitBlock);
+  tiles.multiply({1, 1, kDepth, left.operand(), right.operand(), c.data(), kUnitBlock});
+  CHECK(same(c[0], -0.0f));
+}
+
 }  // namespace faultline
