@@ -46,9 +46,8 @@ PackedOperand::PackedOperand(const char* kernel, const UnitTiles& tiles, UnitSid
     for (const KPlan::Range& range : leaf) {
       parallel_for(kernel, blocks, grain, [&](int64_t begin, int64_t end) {
         const int64_t first = begin * kUnitBlock;
-        const UnitOperand part{operand.data, operand.row + first, operand.step + range.begin};
-        tiles.pack(part, side, std::min(end * kUnitBlock, size) - first, range.end - range.begin,
-                   const_cast<Bf16*>(rows(first, range).packed));
+        tiles.pack(operand.from(first, range.begin), side, std::min(end * kUnitBlock, size) - first,
+                   range.end - range.begin, const_cast<Bf16*>(rows(first, range).packed));
       });
     }
   }
@@ -57,7 +56,7 @@ PackedOperand::PackedOperand(const char* kernel, const UnitTiles& tiles, UnitSid
 UnitOperand PackedOperand::rows(int64_t begin, const KPlan::Range& range) const {
   const int64_t depth = round_to_unit_block(range.end - range.begin);
   const int64_t before = k_before_.at(range.begin) * round_to_unit_block(size_);
-  return {nullptr, nullptr, nullptr, packed_ + before + begin * depth};
+  return {.packed = packed_ + before + begin * depth};
 }
 
 }  // namespace faultline

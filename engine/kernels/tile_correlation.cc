@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "engine/kernels/chain_block.h"
@@ -10,7 +9,8 @@
 namespace faultline {
 namespace {
 
-constexpr int64_t kTileElements = 1 << 15;
+// The channels of a tile lie a line further apart than they are long, so that they do not share sets of the L1 cache.
+constexpr int64_t kTileElements = 1 << 15, kApart = 16;
 
 // A tile is some rows of positions of one sample, with all channels. The unit reads the planes as they lie, with the
 // positions behind each row that belong to no output.
@@ -24,12 +24,8 @@ class TileCorrelation {
         width_(c.layout.width),
         row_tile_(std::clamp<int64_t>(most_positions() / width_, 1, c.rows)),
         row_tiles_(ceil_div(c.rows, row_tile_)),
-        stride_(round_to_unit_block(row_tile_ * width_)),
-        position_(stride_),
-        weights_(kernel, tiles, UnitSide::kLeft, {c.weights, weight_rows().data(), c.weight_step.data()}, c.M,
-                 c.K(), plan) {
-    std::iota(position_.begin(), position_.end(), 0);
-  }
+        stride_(round_to_unit_block(row_tile_ * width_) + kApart),
+        weights_(pack_weights(kernel, plan)) {}
 
   void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
     TiledSum sum{kernel, &plan, formats};
@@ -49,10 +45,12 @@ class TileCorrelation {
   int64_t most_positions() const {
     return std::min(kCorrelationTilePositions, kTileElements / round_to_unit_block(c_.M));
   }
-  std::vector<int64_t> weight_rows() const {
-    std::vector<int64_t> rows(c_.M);
-    for (int64_t m = 0; m < c_.M; ++m) rows[m] = m * c_.weight_row;
-    return rows;
+  PackedOperand pack_weights(const char* kernel, const KPlan& plan) const {
+    const std::vector<int64_t> rows = multiples(c_.M, c_.weight_row);
+    UnitRuns runs;
+    for (const int64_t step : c_.weight_step) runs.add(step, 1);
+    const UnitOperand weights{.data = c_.weights, .row = rows.data(), .runs = &runs};
+    return {kernel, tiles_, UnitSide::kLeft, weights, c_.M, c_.K(), plan};
   }
   int64_t row(int64_t tile) const { return tile % row_tiles_ * row_tile_; }
   int64_t rows(int64_t tile) const { return std::min(row_tile_, c_.rows - row(tile)); }
@@ -64,7 +62,7 @@ class TileCorrelation {
                      positions,
                      range.end - range.begin,
                      weights_.rows(0, range),
-                     {image, position_.data(), c_.tap.data() + range.begin},
+                     {.data = image, .offset = c_.tap.data() + range.begin},
                      out,
                      stride_});
   }
@@ -74,7 +72,6 @@ class TileCorrelation {
   const UnitTiles& tiles_;
   int64_t width_, row_tile_, row_tiles_;
   int64_t stride_;  // of a channel in a tile
-  std::vector<int64_t> position_;
   PackedOperand weights_;
 };
 

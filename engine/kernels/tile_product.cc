@@ -16,9 +16,8 @@ constexpr int64_t kTile = 256;
 // Packs an operand whose element (i, k) is at i * row_stride + k * k_stride.
 PackedOperand packed(const UnitTiles& tiles, UnitSide side, const void* data, int64_t size, int64_t K,
                      int64_t row_stride, int64_t k_stride, const KPlan& plan) {
-  const std::vector<int64_t> row = multiples(size, row_stride), step = multiples(K, k_stride);
-  return {"product.pack", tiles, side, {static_cast<const Bf16*>(data), row.data(), step.data()},
-          size,           K,     plan};
+  const StridedOperand from(static_cast<const Bf16*>(data), size, K, row_stride, k_stride);
+  return {"product.pack", tiles, side, from.operand(), size, K, plan};
 }
 
 // Of n outputs: all that a cache holds, or enough parts for the threads.

@@ -41,10 +41,42 @@ std::string format_text(UnitFormat format) {
 
 }  // namespace
 
+void UnitRuns::add(int64_t offset, int64_t length) {
+  const Run* const last = runs_.size() > 1 ? &runs_.back() - 1 : nullptr;
+  if (last == nullptr || last->offset + size_ - last->k != offset) {
+    runs_.back().offset = offset;
+    runs_.emplace_back();
+  }
+  size_ += length;
+  runs_.back() = {size_, 0};
+}
+
+const UnitRuns::Run* UnitRuns::at(int64_t k) const {
+  const auto later = [](int64_t k, const Run& run) { return k < run.k; };
+  return &*std::upper_bound(runs_.begin(), runs_.end(), k, later) - 1;
+}
+
+Bf16 UnitOperand::element(int64_t i, int64_t k) const {
+  if (offset != nullptr) return data[offset[k] + i];
+  const UnitRuns::Run* const run = runs->at(first_k + k);
+  return data[row[i] + run->offset + first_k + k - run->k];
+}
+
 std::vector<int64_t> multiples(int64_t n, int64_t stride) {
   std::vector<int64_t> values(n);
   for (int64_t i = 0; i < n; ++i) values[i] = i * stride;
   return values;
+}
+
+StridedOperand::StridedOperand(const Bf16* data, int64_t size, int64_t K, int64_t row_stride,
+                               int64_t k_stride)
+    : offsets_(row_stride == 1 ? multiples(K, k_stride) : multiples(size, row_stride)) {
+  if (row_stride == 1) {
+    operand_ = {.data = data, .offset = offsets_.data()};
+  } else {
+    for (int64_t k = 0; k < K; ++k) runs_.add(k * k_stride, 1);
+    operand_ = {.data = data, .row = offsets_.data(), .runs = &runs_};
+  }
 }
 
 Dtype unit_input(const Arithmetic& arithmetic, Dtype stored) {

@@ -34,22 +34,65 @@ struct UnitWindows {
   Dtype accumulate;
 };
 
-// An operand of bf16 as it lies: element (i, k) is at data[row[i] + step[k]]. Or packed for all of k, as
-// UnitTiles::pack does it: then the others are not read.
-struct UnitOperand {
-  const Bf16* data;
-  const int64_t* row;
-  const int64_t* step;
-  const Bf16* packed = nullptr;
+// Where the k of an operand lie, in runs of neighbours.
+class UnitRuns {
+ public:
+  // k, k + 1, ... up to the next run's are at offset, offset + 1, ...
+  struct Run {
+    int64_t k, offset;
+  };
+
+  // Appends `length` neighbours.
+  void add(int64_t offset, int64_t length);
+
+  int64_t size() const { return size_; }
+  // The run that holds k, and with it those behind; after the last there is one that begins at size().
+  const Run* at(int64_t k) const;
+
+ private:
+  int64_t size_ = 0;
+  std::vector<Run> runs_ = {{0, 0}};
 };
+
+// An operand of bf16 as it lies. Either rows are neighbours: element (i, k) is at data[offset[k] + i]. Or k are, in
+// runs, of which it takes those from `first_k` on: it is at row[i] plus the offset of k. Or it is packed for all of k,
+// as UnitTiles::pack does it.
+struct UnitOperand {
+  const Bf16* data = nullptr;
+  const int64_t* offset = nullptr;
+  const int64_t* row = nullptr;
+  const UnitRuns* runs = nullptr;
+  int64_t first_k = 0;
+  const Bf16* packed = nullptr;
+
+  // The operand [size, K] that begins at row i and at k of this one, which is not packed.
+  UnitOperand from(int64_t i, int64_t k) const {
+    if (offset != nullptr) return {.data = data + i, .offset = offset + k};
+    return {.data = data, .row = row + i, .runs = runs, .first_k = first_k + k};
+  }
+  Bf16 element(int64_t i, int64_t k) const;
+};
+
 enum class UnitSide : uint8_t { kLeft, kRight };
 
-// Rows or steps of an operand that lie `stride` apart: 0, stride, 2 stride, ...
+// Offsets of what lies `stride` apart: 0, stride, 2 stride, ...
 std::vector<int64_t> multiples(int64_t n, int64_t stride);
+
+// An operand of which element (i, k) is at i * row_stride + k * k_stride, and what it points to.
+class StridedOperand {
+ public:
+  StridedOperand(const Bf16* data, int64_t size, int64_t K, int64_t row_stride, int64_t k_stride);
+  const UnitOperand& operand() const { return operand_; }
+
+ private:
+  std::vector<int64_t> offsets_;
+  UnitRuns runs_;
+  UnitOperand operand_;
+};
 
 // One call of a unit that packs its operands itself: c [M, N] = left [M, K] times right [N, K], transposed, from +0,
 // K >= 1. Rows of c are `ld` apart; blocks of it are written as a whole, so that it has room for multiples of
-// kUnitBlock. At least one operand is packed; the other is packed on the way if it is not.
+// kUnitBlock. An operand that is not packed is packed on the way.
 struct UnitTileProduct {
   int64_t M, N, K;
   UnitOperand left, right;

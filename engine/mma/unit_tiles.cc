@@ -52,13 +52,13 @@ UnitOperand packed(const char* kernel, const UnitTiles& tiles, UnitSide side, co
   constexpr int64_t kNarrowed = 1 << 15;
   parallel_for(kernel, size * K, kNarrowed,
                [&](int64_t begin, int64_t end) { narrow(data + begin, end - begin, dense + begin); });
-  const std::vector<int64_t> row = multiples(size, row_stride), step = multiples(K, k_stride);
+  const StridedOperand from(dense, size, K, row_stride, k_stride);
   parallel_for(kernel, round_to_unit_block(size) / kUnitBlock, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kUnitBlock;
-    tiles.pack({dense, row.data() + first, step.data()}, side, std::min(end * kUnitBlock, size) - first, K,
+    tiles.pack(from.operand().from(first, 0), side, std::min(end * kUnitBlock, size) - first, K,
                out + first * round_to_unit_block(K));
   });
-  return {nullptr, nullptr, nullptr, out};
+  return {.packed = out};
 }
 
 // One part of c, through memory that has room for whole blocks.
@@ -71,8 +71,8 @@ void multiply_region(const UnitTiles& tiles, const UnitProduct& p, const UnitOpe
   tiles.multiply({rows,
                   columns,
                   p.K,
-                  {{}, {}, {}, left.packed + m * K},
-                  {{}, {}, {}, right.packed + n * K},
+                  {.packed = left.packed + m * K},
+                  {.packed = right.packed + n * K},
                   c,
                   kRegionColumns});
   for (int64_t i = 0; i < rows; ++i) std::copy_n(c + i * kRegionColumns, columns, p.c + (m + i) * p.N + n);
@@ -97,14 +97,14 @@ UnitTiles tiles_of_product(const std::function<void(const UnitProduct&)>& produc
   const auto pack = [](const UnitOperand& operand, UnitSide, int64_t size, int64_t K, Bf16* packed) {
     for (int64_t i = 0; i < size; ++i) {
       Bf16* const out = packed + i * round_to_unit_block(K);
-      for (int64_t k = 0; k < K; ++k) out[k] = operand.data[operand.row[i] + operand.step[k]];
+      for (int64_t k = 0; k < K; ++k) out[k] = operand.element(i, k);
     }
   };
   const auto multiply = [product](const UnitTileProduct& p) {
     // Element (i, k).
     const auto at = [&](const UnitOperand& operand, int64_t i, int64_t k) {
       return widened(operand.packed != nullptr ? operand.packed[i * round_to_unit_block(p.K) + k]
-                                               : operand.data[operand.row[i] + operand.step[k]]);
+                                               : operand.element(i, k));
     };
     std::vector<float> left(p.M * p.K), right(p.K * p.N), c(p.M * p.N);
     for (int64_t i = 0; i < p.M * p.K; ++i) left[i] = at(p.left, i / p.K, i % p.K);

@@ -45,6 +45,10 @@ TEST_CASE("amx_bf16: operands in any layout, packed before or on the way, on emu
   CHECK(emulated::refused == 0);
 }
 
+TEST_CASE("amx_bf16: a last step of few k leaves -0 as it is, on emulated instructions") {
+  check_minus_zero({emulated_amx_bf16_pack, emulated_amx_bf16_multiply}, amx_bf16_dot);
+}
+
 TEST_CASE(
     "avx512_bf16: packing and tails of the hardware path give the model's bits on emulated instructions") {
   compare(emulated_avx512_bf16, avx512_bf16_model);

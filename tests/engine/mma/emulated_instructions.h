@@ -49,6 +49,8 @@ inline Words load_halves_where(uint32_t mask, const void* at) {
   return v;
 }
 
+inline Words halves_where(uint32_t mask, const Words& x) { return load_halves_where(mask, x.data()); }
+
 inline Words choose_words(const Words& x, const Words& index, const Words& y) {
   Words v;
   for (int i = 0; i < 16; ++i) v[i] = index[i] & 16 ? y[index[i] & 15] : x[index[i] & 15];
@@ -160,6 +162,7 @@ inline void dot_tiles(Tile& c, const Tile& a, const Tile& b) {
 #define _mm512_dpbf16_ps ::faultline::emulated::dot_pairs
 #define _mm512_and_si512(x, y) ::faultline::emulated::each(x, y, [](uint32_t a, uint32_t b) { return a & b; })
 #define _mm512_or_si512(x, y) ::faultline::emulated::each(x, y, [](uint32_t a, uint32_t b) { return a | b; })
+#define _mm512_maskz_mov_epi16(mask, x) ::faultline::emulated::halves_where(mask, x)
 #define _mm512_maskz_srli_epi32(mask, x, count) \
   ::faultline::emulated::each(x, x, [](uint32_t a, uint32_t) { return a >> (count); })
 #undef _tile_zero

@@ -204,6 +204,11 @@ TEST_CASE("amx_bf16: operands in any layout, packed before or on the way") {
   compare_tiles(Registry<Unit>::instance().find("amx_bf16").tiles, amx_bf16_dot);
 }
 
+TEST_CASE("amx_bf16: a last step of few k leaves -0 as it is") {
+  check_minus_zero(tiles_of_product(amx_bf16_model), amx_bf16_dot);
+  check_minus_zero(Registry<Unit>::instance().find("amx_bf16").tiles, amx_bf16_dot);
+}
+
 TEST_CASE("intel bf16: the table says whether the instruction or its model runs here") {
   for (const Instruction& instruction : kInstructions) {
     const Unit& unit = Registry<Unit>::instance().find(instruction.name);
