@@ -15,8 +15,9 @@ namespace {
 constexpr int64_t kTileElements = 1 << 17;
 
 // On any unit. Columns are rows of positions, with the samples of a group side by side at each; a tile is some rows of
-// one group, with all channels. A unit that reads windows takes all samples as one group: then rows are long, and padding is that of all
-// of its columns. For others the matrix is written out, sample by sample.
+// one group, with all channels. A unit that reads windows takes all samples as one group: then no vector holds
+// positions that belong to no output, and padding fills whole vectors, which the unit may skip. For others the matrix
+// is written out, sample by sample.
 class UnitCorrelation {
  public:
   UnitCorrelation(const Correlation& c, const Planes& planes, const Unit& unit)

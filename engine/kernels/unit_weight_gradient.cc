@@ -54,11 +54,11 @@ class UnitGradient {
                 [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); },
                 [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
     if (unit_.windows) {
-      std::vector<int64_t> steps, origins;
-      steps.reserve(K_);
+      std::vector<int64_t> steps(K_), origins;
       for (int64_t sample = 0; sample < g_.shape.N; ++sample) {
-        for (int64_t position : offsets_.position) {
-          steps.push_back(sample * g_.image.layout().sample() + position);
+        const int64_t image = sample * g_.image.layout().sample();
+        for (int64_t i = 0; i < positions_; ++i) {
+          steps[sample * positions_ + i] = image + offsets_.position[i];
         }
       }
       for (int64_t tap = 0; tap < taps_; tap += run_) origins.push_back(offsets_.tap[tap]);
