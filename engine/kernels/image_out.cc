@@ -12,6 +12,10 @@ void store_rows(const ImageOut& out, int64_t cols, int64_t sample, int64_t m, in
     const float bias = out.bias[m];
     for (int64_t i = 0; i < (rows - 1) * stride + cols; ++i) values[i] += bias;
   }
+  if (out.col == 1 && stride == cols && out.row == cols) {  // one long row
+    cols *= rows;
+    rows = 1;
+  }
   const Dtype dtype = out.array.dtype;
   const int64_t first = out.first + sample * out.sample + m * out.channel + row * out.row;
   visit(dtype, [&]<class T>() {

@@ -7,6 +7,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
+#include "engine/kernels/packing.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 
@@ -111,6 +112,17 @@ void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& 
   if constexpr (std::is_same_v<T, float>) {
     if (arithmetic.tf32 && dtype == Dtype::kF32) round_to_tf32(out, size, arithmetic.tf32_rounding);
   }
+}
+
+InterleavedPlanes::InterleavedPlanes(const Planes& planes) : data_(storage_size(planes.layout())) {
+  const PlaneLayout& layout = planes.layout();
+  const int64_t channel = layout.sample() / layout.C;
+  const int64_t grain = thread_grain(layout.C, kMoveWork * layout.N * layout.sample());
+  parallel_for("conv2d.planes", layout.C, grain, [&](int64_t begin, int64_t end) {
+    copy_transposed(planes.data() + begin * channel, layout.sample(), (end - begin) * channel, layout.N,
+                    data_.data() + begin * channel * layout.N, layout.N);
+  });
+  std::fill(data_.data() + layout.N * layout.sample(), data_.data() + storage_size(layout), 0.0f);
 }
 
 template class PlanesOf<float>;

@@ -61,6 +61,17 @@ class PlanesOf {
 };
 using Planes = PlanesOf<float>;
 
+// Planes with the samples of all side by side: the element at an offset of sample s is at offset * N + s.
+class InterleavedPlanes {
+ public:
+  explicit InterleavedPlanes(const Planes& planes);
+
+  const float* data() const { return data_.data(); }
+
+ private:
+  Scratch data_;
+};
+
 // Calls body(planes, first sample) for few samples at a time, whose planes are still in a cache when they are read.
 void for_few_samples(const PlaneSource& source, PlaneReads reads,
                      const std::function<void(const Planes&, int64_t)>& body);

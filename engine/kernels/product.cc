@@ -25,8 +25,8 @@ void check(const char* op_name, const ProductArgs& args) {
   }
 }
 
-// A quarter of n, so that there are tiles for some threads: enough to be worth packing, not more than caches.
-int64_t tile_size(int64_t n) { return std::clamp<int64_t>((n + 127) / 128 * 32, 32, 256); }
+// Rows and columns of a tile at most, so that it stays in the L2 cache.
+constexpr int64_t kTile = 256;
 
 // The driver of every other unit.
 void unit_product(const ProductArgs& args, const Unit& unit, const KPlan& plan, const F32Matrix& a,
@@ -40,8 +40,8 @@ void unit_product(const ProductArgs& args, const Unit& unit, const KPlan& plan, 
       copy_dense(rows, last - first, args.K, left.data() + first * args.K);
     });
   }
-  const int64_t tile_rows = unit.dot ? tile_size(args.M) : args.M;
-  const int64_t tile_columns = unit.dot ? tile_size(args.N) : args.N;
+  const int64_t tile_rows = unit.dot ? std::min(ceil_div(args.M, threads()), kTile) : args.M;
+  const int64_t tile_columns = unit.dot ? kTile : args.N;
   run_unit_sum({"product", unit, plan, k_formats(args.arithmetic, args.out_dtype),
                 unit_input(args.arithmetic, args.a.dtype), args.K, dense ? a.data : left.data(),
                 cut_into(args.M, tile_rows), cut_into(args.N, tile_columns),

@@ -1,28 +1,38 @@
 #include <algorithm>
+#include <optional>
 #include <vector>
 
+#include "engine/base/parallel.h"
 #include "engine/kernels/correlation.h"
+#include "engine/kernels/packing.h"
+#include "engine/kernels/scratch.h"
 #include "engine/kernels/unit_sum.h"
 
 namespace faultline {
 namespace {
 
-// On any unit. A tile is some rows of positions of one sample, with all channels. A unit that reads windows takes
-// the planes as they lie, with the positions behind each row that belong to no output; for others the matrix is
-// written out.
+// Of a tile of windows whose sums stay in the L2 cache.
+constexpr int64_t kTileElements = 1 << 17;
+
+// On any unit. Columns are rows of positions, with the samples of a group side by side at each; a tile is some rows of
+// one group, with all channels. A unit that reads windows takes all samples as one group: then no vector holds
+// positions that belong to no output, and padding fills whole vectors, which the unit may skip. For others the matrix
+// is written out, sample by sample.
 class UnitCorrelation {
  public:
   UnitCorrelation(const Correlation& c, const Planes& planes, const Unit& unit)
       : c_(c),
-        planes_(planes),
         unit_(unit),
-        width_(unit.windows ? c.layout.width : c.cols),
-        row_tile_(unit.dot ? std::clamp<int64_t>(kCorrelationTilePositions / width_, 1, c.rows) : c.rows),
+        group_(unit.windows ? c.layout.N : 1),
+        row_(c.cols * group_),
         weights_(c.M * c.K()) {
     const int64_t K = c.K();
     for (int64_t i = 0; i < c.M * K; ++i) {
       weights_[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
     }
+    if (group_ > 1) interleaved_.emplace(planes);
+    image_ = group_ > 1 ? interleaved_->data() : planes.data();
+    for (int64_t tap : c.tap) steps_.push_back(tap * group_);
   }
 
   void run(const char* kernel, Dtype input, const KPlan& plan, const KFormats& formats) const {
@@ -40,54 +50,75 @@ class UnitCorrelation {
     if (unit_.windows) {
       sum.multiply = [&](const KPlan::Range& k, int64_t m, const UnitSum::Interval& n, const float* left,
                          float* out) {
-        const int64_t* taps = c_.tap.data() + k.begin;
-        unit_.windows(
-            {m, positions(n), k.end - k.begin, left, first(n), taps, out, input, formats.accumulate});
+        const std::vector<int64_t> origins = multiples(n.size() / row_, c_.layout.width * group_);
+        unit_.windows({m,
+                       n.size(),
+                       k.end - k.begin,
+                       left,
+                       {first(n), steps_.data() + k.begin, origins.data(), row_},
+                       out,
+                       input,
+                       formats.accumulate});
       };
     }
     run_unit_sum(sum);
   }
 
  private:
-  // Whole rows of `width_` positions.
   std::vector<UnitSum::Interval> columns() const {
     std::vector<UnitSum::Interval> intervals;
-    for (int64_t sample = 0; sample < c_.layout.N; ++sample) {
-      for (const auto& [begin, end] : cut_into(c_.rows, row_tile_)) {
-        intervals.push_back({(sample * c_.rows + begin) * width_, (sample * c_.rows + end) * width_});
+    for (int64_t first = 0; first < c_.layout.N / group_ * c_.rows; first += c_.rows) {
+      for (const auto& [begin, end] : cut_into(c_.rows, tile_rows())) {
+        intervals.push_back({(first + begin) * row_, (first + end) * row_});
       }
     }
     return intervals;
   }
-  int64_t sample(const UnitSum::Interval& n) const { return n.begin / width_ / c_.rows; }
-  int64_t row(const UnitSum::Interval& n) const { return n.begin / width_ % c_.rows; }
-  // Up to the last output.
-  int64_t positions(const UnitSum::Interval& n) const { return n.size() - (width_ - c_.cols); }
+  // With windows an equal part for each thread.
+  int64_t tile_rows() const {
+    if (!unit_.dot) return c_.rows;
+    if (!unit_.windows) return std::clamp<int64_t>(kCorrelationTilePositions / c_.cols, 1, c_.rows);
+    const int64_t tiles = ceil_div(ceil_div(c_.M * c_.rows * row_, kTileElements), threads()) * threads();
+    return ceil_div(c_.rows, tiles);
+  }
+  int64_t sample(const UnitSum::Interval& n) const { return n.begin / row_ / c_.rows * group_; }
+  int64_t row(const UnitSum::Interval& n) const { return n.begin / row_ % c_.rows; }
   const float* first(const UnitSum::Interval& n) const {
     const PlaneLayout& layout = c_.layout;
-    return planes_.data() + sample(n) * layout.sample() + row(n) * layout.width;
+    return image_ + sample(n) * layout.sample() + row(n) * layout.width * group_;
   }
 
   void write_out(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
     for (int64_t i = k.begin; i < k.end; ++i) {
-      const float* image = first(n) + c_.tap[i];
-      for (int64_t r = 0; r < n.size() / width_; ++r) {
-        out = std::copy_n(image + r * c_.layout.width, c_.cols, out);
+      const float* image = first(n) + steps_[i];
+      for (int64_t r = 0; r < n.size() / row_; ++r) {
+        out = std::copy_n(image + r * c_.layout.width * group_, row_, out);
       }
     }
   }
 
   void finish(const UnitSum::Interval& n, float* sums) const {
+    const int64_t positions = n.size() / group_, rows = n.size() / row_;
+    const Scratch lines(group_ > 1 ? n.size() : 0);
     for (int64_t m = 0; m < c_.M; ++m) {
-      store_rows(c_, sample(n), m, row(n), n.size() / width_, width_, sums + m * positions(n));
+      float* line = sums + m * n.size();
+      if (group_ > 1) {
+        copy_transposed(line, group_, group_, positions, lines.data(), positions);
+        line = lines.data();
+      }
+      for (int64_t i = 0; i < group_; ++i) {
+        store_rows(c_, sample(n) + i, m, row(n), rows, c_.cols, line + i * positions);
+      }
     }
   }
 
   const Correlation& c_;
-  const Planes& planes_;
   const Unit& unit_;
-  int64_t width_, row_tile_;
+  int64_t group_, row_;
   std::vector<float> weights_;
+  std::optional<InterleavedPlanes> interleaved_;
+  const float* image_;
+  std::vector<int64_t> steps_;
 };
 
 }  // namespace

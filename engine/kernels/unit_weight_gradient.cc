@@ -13,12 +13,17 @@
 namespace faultline {
 namespace {
 
-// On any unit, as dy [OC, positions] * image [positions, taps], both written out. A tile is some taps, with all
-// channels.
-class DenseGradient {
+// Taps that a tile reads as windows at most, so that what is packed of them stays in the L2 cache.
+constexpr int64_t kTileTaps = 512;
+
+// On any unit, as dy [OC, positions] * image [positions, taps]. dy is written out, and so is the image for a unit that
+// does not read windows. A tile is some taps, with all channels.
+class UnitGradient {
  public:
-  explicit DenseGradient(const WeightGradient& g)
+  UnitGradient(const WeightGradient& g, const Unit& unit)
       : g_(g),
+        unit_(unit),
+        run_(g.shape.stride_w == 1 ? g.shape.KW : 1),
         offsets_(g),
         positions_(offsets_.position.size()),
         taps_(offsets_.tap.size()),
@@ -35,15 +40,52 @@ class DenseGradient {
                  });
   }
 
-  void run(const Unit& unit, Dtype input, const KPlan& plan, const KFormats& formats) const {
-    const int64_t OC = g_.shape.OC, tile = unit.dot ? register_block(taps_).columns : taps_;
-    run_unit_sum({"conv2d_dw", unit, plan, formats, input, K_, left_.data(), cut_into(OC, OC),
-                  cut_into(taps_, tile),
-                  [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); },
-                  [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }});
+  void run(Dtype input, const KPlan& plan, const KFormats& formats) const {
+    const int64_t OC = g_.shape.OC;
+    UnitSum sum{"conv2d_dw",
+                unit_,
+                plan,
+                formats,
+                input,
+                K_,
+                left_.data(),
+                cut_into(OC, OC),
+                cut_into(taps_, tile_taps()),
+                [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); },
+                [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
+    if (unit_.windows) {
+      std::vector<int64_t> steps(K_), origins;
+      for (int64_t sample = 0; sample < g_.shape.N; ++sample) {
+        const int64_t image = sample * g_.image.layout().sample();
+        for (int64_t i = 0; i < positions_; ++i) {
+          steps[sample * positions_ + i] = image + offsets_.position[i];
+        }
+      }
+      for (int64_t tap = 0; tap < taps_; tap += run_) origins.push_back(offsets_.tap[tap]);
+      sum.multiply = [=, this](const KPlan::Range& k, int64_t m, const UnitSum::Interval& n,
+                               const float* left, float* out) {
+        unit_.windows({m,
+                       n.size(),
+                       k.end - k.begin,
+                       left,
+                       {g_.image.data(), steps.data() + k.begin, origins.data() + n.begin / run_, run_},
+                       out,
+                       input,
+                       formats.accumulate});
+      };
+    }
+    run_unit_sum(sum);
   }
 
  private:
+  // With windows whole runs, an equal part for each thread.
+  int64_t tile_taps() const {
+    if (!unit_.dot) return taps_;
+    if (!unit_.windows) return register_block(taps_).columns;
+    const int64_t runs = taps_ / run_, most = std::max<int64_t>(kTileTaps / run_, 1);
+    return std::min(ceil_div(runs, threads()), most) * run_;
+  }
+
   // What the taps n read at the positions k, position by position.
   void right(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {
     const Scratch reads(n.size() * kReadStride);
@@ -78,6 +120,8 @@ class DenseGradient {
   static constexpr int64_t kReads = 256, kReadStride = kReads + 16;
 
   const WeightGradient& g_;
+  const Unit& unit_;
+  int64_t run_;  // of taps that read adjacent values
   ImageOffsets offsets_;
   int64_t positions_, taps_, K_;
   Scratch left_;
@@ -87,7 +131,7 @@ class DenseGradient {
 
 void weight_gradient_on_unit(const WeightGradient& g, const Unit& unit, Dtype input, const KPlan& plan,
                              const KFormats& formats) {
-  DenseGradient(g).run(unit, input, plan, formats);
+  UnitGradient(g, unit).run(input, plan, formats);
 }
 
 }  // namespace faultline

@@ -63,13 +63,17 @@ inline void WriteExponents(const float* values, int64_t n, int smallest_field, i
   std::copy_n(rest_exponents, n - i, exponents + i);
 }
 
+// The bits of a value without its sign, one place up.
+HWY_INLINE VU Magnitude(VF value) { return hn::ShiftLeft<1>(hn::BitCast(DU(), value)); }
+
 // The range of exponents of values seen one vector at a time.
 class RangeOf {
  public:
   HWY_INLINE RangeOf() : smallest_(hn::Set(DU(), ~0u)), largest_(hn::Zero(DU())) {}
 
-  // Of the bits of values, without their signs one place up. A zero's less one are above all.
-  HWY_INLINE void add(VU magnitude) {
+  // A zero's magnitude less one is above all.
+  HWY_INLINE void add(VF value) {
+    const VU magnitude = Magnitude(value);
     smallest_ = hn::Min(smallest_, hn::Sub(magnitude, hn::Set(DU(), 1)));
     largest_ = hn::Max(largest_, magnitude);
   }
@@ -90,17 +94,15 @@ class RangeOf {
   VU smallest_, largest_;
 };
 
-HWY_INLINE VU Magnitude(VF value) { return hn::ShiftLeft<1>(hn::BitCast(DU(), value)); }
-
 inline ExponentRange RangeOfAll(const float* values, int64_t n, int smallest_field) {
   const DF df;
   const int64_t lanes = hn::Lanes(df);
   RangeOf range;
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) range.add(Magnitude(hn::LoadU(df, values + i)));
+  for (; i + lanes <= n; i += lanes) range.add(hn::LoadU(df, values + i));
   float rest[hn::MaxLanes(df)] = {};
   std::copy(values + i, values + n, rest);
-  range.add(Magnitude(hn::LoadU(df, rest)));
+  range.add(hn::LoadU(df, rest));
   return range.range(smallest_field);
 }
 
@@ -122,11 +124,11 @@ class RightExponents8 {
         offset_(hn::Set(DU8(), static_cast<uint8_t>(left_smallest - kBias))) {}
 
   template <int vectors>
-  HWY_INLINE VU of(const VF (&values)[vectors], RangeOf& range) const {
-    VU fields = FieldAt<0>(values[0], range);
-    if constexpr (vectors > 1) fields = hn::Or(fields, FieldAt<8>(values[1], range));
-    if constexpr (vectors > 2) fields = hn::Or(fields, FieldAt<16>(values[2], range));
-    if constexpr (vectors > 3) fields = hn::Or(fields, FieldAt<24>(values[3], range));
+  HWY_INLINE VU of(const VF (&values)[vectors]) const {
+    VU fields = FieldAt<0>(values[0]);
+    if constexpr (vectors > 1) fields = hn::Or(fields, FieldAt<8>(values[1]));
+    if constexpr (vectors > 2) fields = hn::Or(fields, FieldAt<16>(values[2]));
+    if constexpr (vectors > 3) fields = hn::Or(fields, FieldAt<24>(values[3]));
     const VU8 bytes = hn::BitCast(DU8(), fields);
     const VU8 exponents = hn::Add(hn::Max(bytes, smallest_field_), offset_);
     return hn::BitCast(DU(), hn::IfThenZeroElse(hn::Eq(bytes, hn::Zero(DU8())), exponents));
@@ -134,10 +136,8 @@ class RightExponents8 {
 
  private:
   template <int bit>
-  static HWY_INLINE VU FieldAt(VF value, RangeOf& range) {
-    const VU magnitude = Magnitude(value);
-    range.add(magnitude);
-    return hn::ShiftLeft<bit>(hn::ShiftRight<24>(magnitude));
+  static HWY_INLINE VU FieldAt(VF value) {
+    return hn::ShiftLeft<bit>(hn::ShiftRight<24>(Magnitude(value)));
   }
 
   VU8 smallest_field_, offset_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
+#include <bit>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -12,28 +12,14 @@
 #include <hwy/highway.h>
 
 #include "engine/base/rounding.h"
-#include "engine/mma/fused_dot_steps-inl.h"
+#include "engine/mma/fused_dot_left-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
-// A block of a panel of b, whole steps deep, and the terms and sums of some rows stay in the L1 cache.
-constexpr int64_t kDepth = 64, kRows = 16;
 constexpr bool kPairs = HWY_TARGET == HWY_AVX3;  // registers hold the sums and scales of two rows
-
-// The first `count` of a vector of values that end at `end`; the others are 0.
-HWY_INLINE VF LoadFirst(const float* from, int64_t count, const float* end) {
-  const DF df;
-  const int64_t lanes = hn::Lanes(df);
-  if (count >= lanes) return hn::LoadU(df, from);
-  if (count <= 0) return hn::Zero(df);
-  if (end - from >= lanes) return hn::IfThenElseZero(hn::FirstN(df, count), hn::LoadU(df, from));
-  float part[hn::MaxLanes(df)] = {};
-  std::copy_n(from, count, part);
-  return hn::LoadU(df, part);
-}
 
 void CopyRow(const float* from, int64_t n, float* to) {
   const DF df;
@@ -44,100 +30,6 @@ void CopyRow(const float* from, int64_t n, float* to) {
     hn::StoreU(hn::LoadU(df, from + at), df, to + at);
   }
 }
-
-// Some rows of a over some steps of a chain: of each step of each row the terms that are not zero, since others
-// change nothing.
-class LeftBlock {
- public:
-  LeftBlock(const VectorRule& rule, int64_t M, int64_t K, const float* a)
-      : rule_(rule), M_(M), K_(K), a_(a), range_(RangeOfAll(a, M * K, rule.operand_field)) {}
-
-  const ExponentRange& range() const { return range_; }
-  // Whether a sum may leave int32, as only that of the largest significands does.
-  bool may_overflow() const { return may_overflow_; }
-  int64_t rows() const { return rows_; }
-  int64_t steps() const { return (depth_ + rule_.rule.terms - 1) / rule_.rule.terms; }
-
-  // Takes rows [m, m + rows) and terms [k, k + depth), of which term k + i meets the right operand at at[i].
-  void Pack(int64_t m, int64_t rows, int64_t k, int64_t depth, const int32_t* at) {
-    m_ = m, rows_ = rows, k_ = k, depth_ = depth, at_ = at;
-    may_overflow_ = false;
-    for (int64_t step = 0; step < steps(); ++step) {
-      for (int64_t i = 0; i < rows; ++i) PackStep(step, i);
-    }
-  }
-
-  LeftTerms terms(int64_t step, int64_t i) const {
-    const int64_t slot = step * rows_ + i, first = slot * rule_.rule.terms;
-    return {values_ + first, exponents_ + first, offsets_ + first, counts_[slot]};
-  }
-  StepTerms all_terms(int64_t step, int64_t i) const {
-    const int64_t k = step * rule_.rule.terms;
-    return {row(i) + k, at_ + k, std::min<int64_t>(rule_.rule.terms, depth_ - k)};
-  }
-
-  // Writes the exponents of a row where they are checked.
-  void WriteCheckedExponents(int64_t i, int32_t* exponents) const {
-    WriteExponents(row(i), depth_, rule_.operand_field, kBias, exponents);
-  }
-
- private:
-  const float* row(int64_t i) const { return a_ + (m_ + i) * K_ + k_; }
-
-  // Whole vectors are written where the next step of a row follows.
-  void PackStep(int64_t step, int64_t i) {
-    const DF df;
-    const DI di;
-    const int64_t lanes = hn::Lanes(df), slot = step * rows_ + i;
-    const StepTerms all = all_terms(step, i);
-    int64_t to = slot * rule_.rule.terms, small = 0;
-    for (int64_t k = 0; k < all.count; k += lanes) {
-      const VF value = LoadFirst(all.left + k, all.count - k, a_ + M_ * K_);
-      const VI exponent = LeftExponents8(value, rule_.operand_field, range_.smallest);
-      const VI at = hn::LoadU(di, all.at + k);
-      const auto present = hn::RebindMask(di, hn::Ne(value, hn::Zero(df)));
-      const int64_t count = hn::CountTrue(di, present);
-      if (count == lanes) {
-        hn::StoreU(value, df, values_ + to);
-        hn::StoreU(exponent, di, exponents_ + to);
-        hn::StoreU(at, di, offsets_ + to);
-      } else {
-        hn::StoreU(hn::Compress(value, hn::RebindMask(df, present)), df, values_ + to);
-        hn::StoreU(hn::Compress(exponent, present), di, exponents_ + to);
-        hn::StoreU(hn::Compress(at, present), di, offsets_ + to);
-      }
-      to += count;
-      const VI half = hn::And(hn::BitCast(di, value), hn::Set(di, 1 << 22));
-      small += hn::CountTrue(di, hn::And(present, hn::Eq(half, hn::Zero(di))));
-    }
-    counts_[slot] = static_cast<int32_t>(to - slot * rule_.rule.terms);
-    if (rule_.sum_may_overflow && counts_[slot] == rule_.rule.terms && small < 2) CheckOverflow(all);
-  }
-
-  // A product is below the left significand times 2^(kept_bits + 1), and so is the accumulator for 1. Two
-  // significands below 1.5, or a zero, leave room for it.
-  HWY_NOINLINE void CheckOverflow(const StepTerms& terms) {
-    double sum = 1;
-    for (int64_t i = 0; i < terms.count; ++i) {
-      int exponent = 0;
-      sum += 2 * std::fabs(std::frexp(terms.left[i], &exponent));
-    }
-    may_overflow_ |= !(sum * (2 << rule_.rule.kept_bits) <= 0x1p31);
-  }
-
-  static constexpr int64_t kSize = kRows * kDepth + hn::MaxLanes(DF());
-
-  const VectorRule& rule_;
-  int64_t M_, K_;
-  const float* a_;
-  ExponentRange range_;
-  int64_t m_ = 0, rows_ = 0, k_ = 0, depth_ = 0;
-  const int32_t* at_ = nullptr;
-  bool may_overflow_ = false;
-  HWY_ALIGN float values_[kSize];
-  HWY_ALIGN int32_t exponents_[kSize], offsets_[kSize];
-  int32_t counts_[kRows * kDepth];
-};
 
 // A product by blocks of k, of rows, and panels of columns.
 class Product {
@@ -150,17 +42,36 @@ class Product {
         lanes_(hn::Lanes(DF())),
         width_(kVectors * lanes_),
         left_(rule_, M, K, a),
-        exponents8_(rule_.operand_field, left_.range().smallest),
-        panels_((N + width_ - 1) / width_) {
-    for (int64_t i = 0; i < panels_.size(); ++i) panels_[i].columns = std::min(width_, N - i * width_);
+        exponents8_(rule_.operand_field, left_.range().smallest) {}
+
+  // These return how many steps were slow.
+  int64_t RunDense(const float* b, float* c) {
+    return RunPacked([&](int64_t k, int64_t terms, const Panel& panel,
+                         float* values) { return CopyDense(b, k, terms, panel, values); },
+                     c);
+  }
+  int64_t RunWindows(const Windows& b, float* c) {
+    const int64_t size = *std::max_element(b.step, b.step + K_) + Extent(b);
+    const ExponentRange range = RangeOfAll(b.image, size, rule_.operand_field);
+    if (b.run >= width_ && size <= INT32_MAX) return RunInPlace(b, size, range, c);
+    return RunPacked(
+        [&](int64_t k, int64_t terms, const Panel& panel, float* values) {
+          CopyRuns(b, k, terms, panel, values);
+          return range;
+        },
+        c);
   }
 
-  // b is dense: blocks of it are packed panel by panel.
-  int64_t RunDense(const float* b, float* c) {
-    const int64_t depth = std::min(K_, kDepth), size = depth * width_;
-    const auto values = hwy::AllocateAligned<float>(panels_.size() * size);
+ private:
+  // Blocks of b are copied panel by panel, which copy(k, terms, panel, values) does; it returns the range of exponents.
+  template <class Copy>
+  int64_t RunPacked(const Copy& copy, float* c) {
+    for (int64_t n = 0; n < N_; n += width_) panels_.push_back({n, std::min(width_, N_ - n)});
+    live_.assign(panels_.size() * kDepth, ~0u);
+    const int64_t size = std::min(K_, kDepth) * width_;
+    const auto values = hwy::AllocateAligned<float>(panels_.size() * size + lanes_);
+    std::fill_n(values.get(), panels_.size() * size + lanes_, 0.0f);  // padding
     const auto exponents = hwy::AllocateAligned<uint32_t>(panels_.size() * size / kVectors);
-    hwy::AlignedFreeUniquePtr<int32_t[]> checked;
     int32_t at[kDepth + hn::MaxLanes(DI())];
     for (int64_t i = 0; i < kDepth; ++i) at[i] = i * width_;
     Run(c, [&](int64_t k, int64_t terms) {
@@ -169,35 +80,37 @@ class Product {
         panel.values = values.get() + i * size;
         panel.exponents = exponents.get() + i * size / kVectors;
         panel.exponent_shift = kDenseShift;
-        const ExponentRange range = PackPanel(b, k, terms, i * width_, panel.columns, values.get() + i * size,
-                                              exponents.get() + i * size / kVectors);
+        const ExponentRange range = copy(k, terms, panel, values.get() + i * size);
         panel.in_range = in_range(rule_, K_, left_.range(), range);
+        WriteExponents8(panel, terms, exponents.get() + i * size / kVectors);
       }
       return at;
     });
     return slow_steps_;
   }
 
-  // The columns of b are windows into an image, read where they lie.
-  int64_t RunWindows(const float* image, const int64_t* step, float* c) {
-    const int64_t size = *std::max_element(step, step + K_) + (N_ + lanes_ - 1) / lanes_ * lanes_;
-    const auto exponents = hwy::AllocateAligned<uint32_t>(size);
-    RangeOf range;
-    for (int64_t i = 0; i < size; i += lanes_) PackImage(image, i, size, exponents.get(), range);
-    const bool all_in_range = in_range(rule_, K_, left_.range(), range.range(rule_.operand_field));
-    for (int64_t i = 0; i < panels_.size(); ++i) {
-      const int64_t n = i * width_;
-      panels_[i] = {image + n, exponents.get() + n, 0, panels_[i].columns, all_in_range};
+  // The image, of which so many elements are in reach, is read where it lies.
+  int64_t RunInPlace(const Windows& b, int64_t size, const ExponentRange& range, float* c) {
+    const int shift = ExponentShift(b);
+    const auto exponents = hwy::AllocateAligned<uint32_t>((size >> shift) + 2 * lanes_);
+    WriteExponents8(b, size, shift, exponents.get());
+    const bool all_in_range = in_range(rule_, K_, left_.range(), range);
+    for (int64_t i = 0; i < N_ / b.run; ++i) {
+      for (int64_t n = 0; n < b.run; n += width_) {
+        const int64_t at = b.origin[i] + n;
+        panels_.push_back({i * b.run + n, std::min(width_, b.run - n), b.image + at,
+                           exponents.get() + (at >> shift), shift, all_in_range});
+      }
     }
     int32_t at[kDepth + hn::MaxLanes(DI())];
     Run(c, [&](int64_t k, int64_t terms) {
-      std::copy_n(step + k, terms, at);
+      std::copy_n(b.step + k, terms, at);
+      FindLive(at, terms);
       return at;
     });
     return slow_steps_;
   }
 
- private:
   // prepare(k, terms) sets the panels for some terms and returns where in them each term is.
   template <class Prepare>
   void Run(float* c, const Prepare& prepare) {
@@ -208,39 +121,114 @@ class Product {
       const int64_t terms = std::min(kDepth, K_ - k);
       const int32_t* at = prepare(k, terms);
       for (int64_t m = 0; m < M_; m += kRows) {
-        left_.Pack(m, std::min(kRows, M_ - m), k, terms, at);
+        left_.Take(m, std::min(kRows, M_ - m), k, terms, at);
         for (int64_t i = 0; i < panels_.size(); ++i) {
+          left_.Pick(live_.data() + i * left_.steps());
           RunPanel(panels_[i], sums.get() + i * panel_sums + m * width_);
         }
       }
     }
     for (int64_t m = 0; m < M_; ++m) {
       for (int64_t i = 0; i < panels_.size(); ++i) {
-        CopyRow(sums.get() + i * panel_sums + m * width_, panels_[i].columns, c + m * N_ + i * width_);
+        const Panel& panel = panels_[i];
+        CopyRow(sums.get() + i * panel_sums + m * width_, panel.columns, c + m * N_ + panel.begin);
       }
     }
   }
 
-  // Copies columns [n, n + columns) of rows of b, padded with zeros to vectors.
-  ExponentRange PackPanel(const float* b, int64_t k, int64_t terms, int64_t n, int64_t columns, float* values,
-                          uint32_t* exponents) const {
-    RangeOf range;
-    const auto pack = [&]<int vectors>() HWY_ATTR {
-      const DF df;
-      const float *from = b + k * N_ + n, *end = b + K_ * N_;
-      for (int64_t i = 0; i < terms; ++i, from += N_) {
-        VF value[vectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) {
-          value[v] = v < vectors - 1 ? hn::LoadU(df, from + v * lanes_)
-                                     : LoadFirst(from + v * lanes_, columns - v * lanes_, end);
-          hn::StoreU(value[v], df, values + i * width_ + v * lanes_);
+  // Padding of an image and what relu has cleared may be all that the columns of a panel have at a term.
+  void FindLive(const int32_t* at, int64_t terms) {
+    live_.clear();
+    for (const Panel& panel : panels_) {
+      for (int64_t k = 0; k < terms; k += rule_.rule.terms) {
+        uint32_t live = 0;
+        for (int64_t i = 0; i < std::min<int64_t>(rule_.rule.terms, terms - k); ++i) {
+          const VU8 exponents = RightExponentsAt(panel, at[k + i]);
+          live |= uint32_t{!hn::AllTrue(DU8(), hn::Eq(exponents, hn::Zero(DU8())))} << i;
         }
-        hn::StoreU(exponents8_.of(value, range), DU(), exponents + i * lanes_);
+        live_.push_back(live);
       }
-    };
-    ForVectors(columns, pack);
+    }
+  }
+
+  // Copies rows [k, k + terms) of the columns of a panel.
+  ExponentRange CopyDense(const float* b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+    const float *from = b + k * N_ + panel.begin, *end = b + K_ * N_;
+    RangeOf range;
+    for (int64_t i = 0; i < terms; ++i, from += N_, values += width_) {
+      for (int64_t j = 0; j < panel.columns; j += lanes_) {
+        const VF value = LoadFirst(from + j, panel.columns - j, end);
+        range.add(value);
+        hn::StoreU(value, DF(), values + j);
+      }
+    }
     return range.range(rule_.operand_field);
+  }
+
+  // Vectors reach beyond a run, where the next one then goes; short ones cross fewer lines of the cache.
+  void CopyRuns(const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+    const hn::CappedTag<float, 8> few;
+    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRuns(few, b, k, terms, panel, values);
+    CopyRuns(DF(), b, k, terms, panel, values);
+  }
+  template <class D>
+  void CopyRuns(D d, const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+    struct Piece {
+      int64_t from, to;
+    };
+    std::vector<Piece> pieces;
+    for (int64_t n = panel.begin; n < panel.begin + panel.columns;) {
+      const int64_t skip = n % b.run;
+      pieces.push_back({b.origin[n / b.run] + skip, n - panel.begin});
+      n += std::min<int64_t>(hn::Lanes(d), b.run - skip);
+    }
+    for (int64_t i = 0; i < terms; ++i) {
+      const float* const image = b.image + b.step[k + i];
+      float* const row = values + i * width_;
+      for (const Piece& piece : pieces) hn::StoreU(hn::LoadU(d, image + piece.from), d, row + piece.to);
+    }
+  }
+
+  // Writes the exponents of some terms of a packed panel.
+  void WriteExponents8(const Panel& panel, int64_t terms, uint32_t* exponents) const {
+    ForVectors(panel.columns, [&]<int vectors>() HWY_ATTR {
+      for (int64_t i = 0; i < terms; ++i) {
+        VF value[vectors];
+        for (int v = 0; v < vectors; ++v) value[v] = hn::Load(DF(), panel.values + i * width_ + v * lanes_);
+        hn::StoreU(exponents8_.of(value), DU(), exponents + i * lanes_);
+      }
+    });
+  }
+
+  // Places that are multiples of some vectors have the exponents of just these, closer together.
+  int ExponentShift(const Windows& b) const {
+    int64_t places = width_;
+    for (int64_t i = 0; i < K_; ++i) places |= b.step[i];
+    for (int64_t i = 0; i < N_ / b.run; ++i) places |= b.origin[i];
+    return std::countr_zero(static_cast<uint64_t>(std::max(places & -places, lanes_) / lanes_));
+  }
+
+  // Elements of the image from the place of a step on.
+  int64_t Extent(const Windows& b) const {
+    return *std::max_element(b.origin, b.origin + N_ / b.run) + b.run;
+  }
+
+  // Writes the exponents of the four vectors from each place on at which a window is read.
+  void WriteExponents8(const Windows& b, int64_t size, int shift, uint32_t* exponents) const {
+    const int64_t extent = Extent(b);
+    std::vector<int64_t> steps(b.step, b.step + K_);
+    std::sort(steps.begin(), steps.end());
+    int64_t i = 0;
+    for (int64_t step : steps) {
+      for (i = std::max(i, step); i < step + extent; i += lanes_ << shift) {
+        const auto at = [&](int v) HWY_ATTR {
+          const int64_t from = std::min(i + v * lanes_, size);
+          return LoadFirst(b.image + from, size - from, b.image + size);
+        };
+        const VF values[] = {at(0), at(1), at(2), at(3)};
+        hn::StoreU(exponents8_.of(values), DU(), exponents + (i >> shift));
+      }
+    }
   }
 
   // Calls body with the number of vectors that so many columns take.
@@ -251,20 +239,6 @@ class Product {
     if (vectors == 2) return body.template operator()<2>();
     if (vectors == 3) return body.template operator()<3>();
     body.template operator()<4>();
-  }
-
-  // Writes the exponents of the four vectors of an image from each of a vector of positions on.
-  void PackImage(const float* image, int64_t i, int64_t size, uint32_t* exponents, RangeOf& range) const {
-    const auto at = [&](int v) HWY_ATTR {
-      const int64_t from = std::min(i + v * lanes_, size);
-      return LoadFirst(image + from, size - from, image + size);
-    };
-    const VF values[] = {at(0), at(1), at(2), at(3)};
-    const VU packed = exponents8_.of(values, range);
-    if (i + lanes_ <= size) return hn::StoreU(packed, DU(), exponents + i);
-    uint32_t last[hn::MaxLanes(DU())];
-    hn::StoreU(packed, DU(), last);
-    std::copy_n(last, size - i, exponents + i);
   }
 
   void RunPanel(const Panel& panel, float* sums) {
@@ -285,22 +259,26 @@ class Product {
     for (int64_t step = 0; step < left_.steps(); ++step) {
       int64_t i = 0;
       for (; i + 1 < left_.rows(); i += 2) {
-        const LeftTerms left[] = {left_.terms(step, i), left_.terms(step, i + 1)};
-        const StepTerms terms[] = {left_.all_terms(step, i), left_.all_terms(step, i + 1)};
-        float* c = sums + i * width_;
-        if (kPairs && left[0].count == terms[0].count && left[1].count == terms[1].count) {
-          slow_steps_ += Step<2, vectors, Result>(rule_, left, terms, panel, c);
+        if (kPairs && left_.is_full(step, i) && left_.is_full(step, i + 1)) {
+          TakeStep<2, vectors, Result>(panel, step, i, sums);
         } else {
-          slow_steps_ += Step<1, vectors, Result>(rule_, left, terms, panel, c);
-          slow_steps_ += Step<1, vectors, Result>(rule_, left + 1, terms + 1, panel, c + width_);
+          TakeStep<1, vectors, Result>(panel, step, i, sums);
+          TakeStep<1, vectors, Result>(panel, step, i + 1, sums);
         }
       }
-      if (i < left_.rows()) {
-        const LeftTerms left = left_.terms(step, i);
-        const StepTerms terms = left_.all_terms(step, i);
-        slow_steps_ += Step<1, vectors, Result>(rule_, &left, &terms, panel, sums + i * width_);
-      }
+      if (i < left_.rows()) TakeStep<1, vectors, Result>(panel, step, i, sums);
     }
+  }
+
+  // A step without terms leaves finite accumulators as they are, and has no others.
+  template <int rows, int vectors, class Result>
+  HWY_INLINE void TakeStep(const Panel& panel, int64_t step, int64_t i, float* sums) {
+    LeftTerms left[rows];
+    StepTerms terms[rows];
+    for (int r = 0; r < rows; ++r)
+      left[r] = left_.terms(step, i + r), terms[r] = left_.all_terms(step, i + r);
+    if (left->count == 0) return;
+    slow_steps_ += Step<rows, vectors, Result>(rule_, left, terms, panel, sums + i * width_);
   }
 
   template <class Result>
@@ -323,17 +301,18 @@ class Product {
   LeftBlock left_;
   RightExponents8 exponents8_;
   std::vector<Panel> panels_;
+  std::vector<uint32_t>
+      live_;  // of each step of each panel the terms that are not zero in all of its columns
   int64_t slow_steps_ = 0;
 };
 
-// These return how many steps were slow.
 int64_t RunProduct(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
                    float* c) {
   return Product(rule, M, N, K, a).RunDense(b, c);
 }
-int64_t RunWindows(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* image,
-                   const int64_t* step, float* c) {
-  return Product(rule, M, N, K, a).RunWindows(image, step, c);
+int64_t RunWindows(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const Windows& b,
+                   float* c) {
+  return Product(rule, M, N, K, a).RunWindows(b, c);
 }
 
 }  // namespace
@@ -353,13 +332,12 @@ HWY_EXPORT(RunWindows);
 // A step's aligned products are below 2^(kept_bits + 2), their sum below 2^31.
 bool sum_fits_int32(const StepRule& rule) { return int64_t{rule.terms} << (rule.kept_bits + 2) <= 1LL << 31; }
 
-// Element (k, n) of b is at step(k) + n.
-template <class Step>
-void plain_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
-                   Step step, float* c) {
+template <class Right>
+void plain_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, Right right,
+                   float* c) {
   std::vector<float> column(K);
   for (int64_t n = 0; n < N; ++n) {
-    for (int64_t k = 0; k < K; ++k) column[k] = b[step(k) + n];
+    for (int64_t k = 0; k < K; ++k) column[k] = right(k, n);
     for (int64_t m = 0; m < M; ++m) c[m * N + n] = fused_dot(rule, a + m * K, column.data(), K, 0.0f);
   }
 }
@@ -383,19 +361,19 @@ void fused_dot_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, co
     return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunProduct)(rule, M, N, K, a, b, c));
   }
   plain_product(
-      rule, M, N, K, a, b, [N](int64_t k) { return k * N; }, c);
+      rule, M, N, K, a, [&](int64_t k, int64_t n) { return b[k * N + n]; }, c);
   count_steps(steps, steps);
 }
 
 void fused_dot_windows(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a,
-                       const float* image, const int64_t* step, float* c) {
+                       const Windows& b, float* c) {
   const int64_t steps = steps_of(rule, M, N, K);
   if (sum_fits_int32(rule)) {
     const TowardZero rounding(rule.accumulate == Dtype::kF32);  // where results are cut
-    return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunWindows)(rule, M, N, K, a, image, step, c));
+    return count_steps(steps, HWY_DYNAMIC_DISPATCH(RunWindows)(rule, M, N, K, a, b, c));
   }
   plain_product(
-      rule, M, N, K, a, image, [step](int64_t k) { return step[k]; }, c);
+      rule, M, N, K, a, [&](int64_t k, int64_t n) { return b.at(k, n); }, c);
   count_steps(steps, steps);
 }
 

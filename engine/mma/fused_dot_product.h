@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "engine/mma/fused_dot.h"
+#include "engine/mma/windows.h"
 
 namespace faultline {
 
@@ -13,10 +14,9 @@ namespace faultline {
 void fused_dot_product(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a, const float* b,
                        float* c);
 
-// The same where the columns of b are windows into an image, as in a convolution: element (k, n) of b is at
-// image[step[k] + n]. The image is read in whole vectors, up to two of them less one past the last column.
+// The same where b is read from an image.
 void fused_dot_windows(const StepRule& rule, int64_t M, int64_t N, int64_t K, const float* a,
-                       const float* image, const int64_t* step, float* c);
+                       const Windows& b, float* c);
 
 // How many steps of one element this process has taken in vectors, and how many of them it gave to the plain
 // model, because an exponent was out of the range in which f32 holds the products, or not finite.

@@ -84,7 +84,7 @@ HWY_INLINE VF UnitOf(VF scale) {
   return hn::BitCast(DF(), hn::Sub(hn::Set(di, 2 * kBias << 23), hn::BitCast(di, scale)));
 }
 
-// One step of one row: the terms with a left operand that is not zero.
+// One step of one row: the terms that are not zero.
 struct LeftTerms {
   const float* values;
   const int32_t* exponents;  // of four vectors side by side
@@ -94,10 +94,10 @@ struct LeftTerms {
 
 // Columns of b for some terms of the chains.
 struct Panel {
+  int64_t begin = 0, columns = 0;  // the first one, and how many there are beside padding
   const float* values = nullptr;
   const uint32_t* exponents = nullptr;  // of four vectors side by side, at the place of the first
   int exponent_shift = 0;               // shifted right by so much
-  int64_t columns = 0;                  // that are not padding
   bool in_range = false;
 };
 
@@ -143,6 +143,11 @@ HWY_INLINE VF ExponentAt(VU exponents) {
     return hn::BitCast(df, hn::ShiftLeft<23 - 8 * v>(exponents));
 }
 
+// Of four vectors of a panel side by side, where a term meets them.
+HWY_INLINE VU8 RightExponentsAt(const Panel& panel, int32_t at) {
+  return hn::BitCast(DU8(), hn::LoadU(DU(), panel.exponents + (at >> panel.exponent_shift)));
+}
+
 // Rows whose terms have the same places, `rows` of them.
 template <int rows>
 HWY_INLINE void LargestExponents(const VectorRule& rule, const LeftTerms* left, const Panel& right,
@@ -151,8 +156,7 @@ HWY_INLINE void LargestExponents(const VectorRule& rule, const LeftTerms* left, 
   for (int r = 0; r < rows; ++r) largest[r] = hn::Set(du8, static_cast<uint8_t>(rule.lowest));
 #pragma GCC unroll 4
   for (int64_t i = 0; i < left->count; ++i) {
-    const uint32_t* column = right.exponents + (left->at[i] >> right.exponent_shift);
-    const VU8 b = hn::BitCast(du8, hn::LoadU(DU(), column));
+    const VU8 b = RightExponentsAt(right, left->at[i]);
 #pragma GCC unroll 2
     for (int r = 0; r < rows; ++r) {
       const VU8 a = hn::BitCast(du8, hn::Set(DI(), left[r].exponents[i]));

@@ -85,9 +85,9 @@ class Products {
   }
   void windows(const UnitWindows& w) const {
     if (const StepRule* rule = step_rule(rules_, {w.input, w.accumulate}))
-      return fused_dot_windows(*rule, w.M, w.N, w.K, w.a, w.image, w.step, w.c);
+      return fused_dot_windows(*rule, w.M, w.N, w.K, w.a, w.b, w.c);
     std::vector<float> b(w.K * w.N);
-    for (int64_t k = 0; k < w.K; ++k) std::copy_n(w.image + w.step[k], w.N, b.data() + k * w.N);
+    for (int64_t i = 0; i < w.K * w.N; ++i) b[i] = w.b.at(i / w.N, i % w.N);
     product({w.M, w.N, w.K, w.a, b.data(), w.c, w.input, w.accumulate});
   }
 

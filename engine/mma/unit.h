@@ -8,6 +8,7 @@
 #include "engine/base/registry.h"
 #include "engine/mma/arithmetic.h"
 #include "engine/mma/fused_dot.h"
+#include "engine/mma/windows.h"
 
 namespace faultline {
 
@@ -22,13 +23,11 @@ struct UnitProduct {
   Dtype accumulate;
 };
 
-// The same where the columns of b are windows into an image, as in a convolution: element (k, n) of b is at
-// image[step[k] + n]. The image is read in whole vectors, up to two of them less one past the last column.
+// The same where b is read from an image.
 struct UnitWindows {
   int64_t M, N, K;
   const float* a;
-  const float* image;
-  const int64_t* step;
+  Windows b;
   float* c;
   Dtype input;
   Dtype accumulate;

@@ -79,8 +79,7 @@ TEST_CASE("fp8 on f16: the product on vectors is the plain model's, under every 
       for (float& x : b) x = draw();
       product_of_dots({M, N, K, a.data(), b.data(), want.data(), format.input, format.accumulate},
                       hopper().dot);
-      std::vector<int64_t> step(K);
-      for (int64_t k = 0; k < K; ++k) step[k] = k * N;
+      const std::vector<int64_t> step = multiples(K, N), origin = {0};
       const auto differences = [&] {
         int64_t count = 0;
         for (int64_t i = 0; i < M * N; ++i) {
@@ -93,8 +92,14 @@ TEST_CASE("fp8 on f16: the product on vectors is the plain model's, under every 
         set_instruction_set(set);
         hopper().product({M, N, K, a.data(), b.data(), got.data(), format.input, format.accumulate});
         CHECK(differences() == 0);
-        hopper().windows(
-            {M, N, K, a.data(), b.data(), step.data(), got.data(), format.input, format.accumulate});
+        hopper().windows({M,
+                          N,
+                          K,
+                          a.data(),
+                          {b.data(), step.data(), origin.data(), N},
+                          got.data(),
+                          format.input,
+                          format.accumulate});
         CHECK(differences() == 0);
       }
       set_instruction_set("");

@@ -263,6 +263,42 @@ TEST_CASE("fused dot product: chains longer than the block that is packed at onc
   });
 }
 
+// Of windows into an image whose rows are `pitch` apart, of which some are zero, against the same matrix written out.
+int64_t differences_of_windows(const StepRule& rule, int64_t run, int64_t pitch, int64_t apart) {
+  const int64_t M = 3, runs = 3, N = runs * run, K = 2 * rule.terms + 3;
+  Values values(rule.input, 11);
+  std::vector<int64_t> step(K), origin(runs);
+  for (int64_t k = 0; k < K; ++k) step[k] = k % 4 * apart + k / 4 * pitch;
+  for (int64_t i = 0; i < runs; ++i) origin[i] = (runs - i) * pitch;
+  std::vector<float> image(step[K - 1] + 3 * apart + origin[0] + run + 64), b(K * N);
+  for (int64_t i = 0; i < image.size(); ++i) {
+    if (i / pitch % 3 != 0) image[i] = values.draw(values.bias() - 5, values.bias());
+  }
+  const std::vector<float> a = filled(M * K, [&] { return values.draw(values.bias() - 5, values.bias()); });
+  const Windows windows{image.data(), step.data(), origin.data(), run};
+  for (int64_t i = 0; i < K * N; ++i) b[i] = windows.at(i / N, i % N);
+  std::vector<float> expected(M * N);
+  fused_dot_product(rule, M, N, K, a.data(), b.data(), expected.data());
+  int64_t different = 0;
+  for (const std::string& set : instruction_sets()) {
+    set_instruction_set(set);
+    std::vector<float> got(M * N, 1.0f);
+    fused_dot_windows(rule, M, N, K, a.data(), windows, got.data());
+    for (int64_t i = 0; i < M * N; ++i) {
+      different += std::bit_cast<uint32_t>(got[i]) != std::bit_cast<uint32_t>(expected[i]);
+    }
+  }
+  set_instruction_set("");
+  return different;
+}
+
+TEST_CASE("fused dot product: windows give the bits of the matrix that they are") {
+  for_each_rule([&](const StepRule& rule) {
+    for (int64_t run : {1, 5, 23, 70}) CHECK(differences_of_windows(rule, run, 91, 1) == 0);
+    for (int64_t apart : {1, 16, 32, 64}) CHECK(differences_of_windows(rule, 128, 256, apart) == 0);
+  });
+}
+
 TEST_CASE("fused dot product: sums beyond int32") {
   const StepRule& rule =
       *step_rule(Registry<Unit>::instance().find("h100").rules, {Dtype::kF16, Dtype::kF32});
