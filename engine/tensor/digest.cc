@@ -61,19 +61,18 @@ bool is_nan(typename P::Bits bits) {
   return magnitude(bits) > P::kInfinity;
 }
 
-template <class Bits>
-Digest digest_with_largest(const Bits* bits, int64_t count, Bits& largest) {
+// Writes the digest of the bits as they are, and returns whether a NaN is among them.
+template <class P, class Bits = typename P::Bits>
+bool digest_and_find_nan(const Bits* bits, int64_t count, Digest& digest) {
   const size_t size_bytes = static_cast<size_t>(count) * sizeof(Bits);
 #if defined(__x86_64__)
-  if (size_bytes >= kSmallestVectorBlock && kernels_use_avx512()) {
-    Digest digest;
-    largest = digest_block_avx512<Bits>(bits, size_bytes, digest);
-    return digest;
-  }
+  if (size_bytes >= kSmallestVectorBlock && kernels_use_avx512())
+    return digest_block_avx512<Bits>(bits, size_bytes, P::kInfinity, digest);
 #endif
-  largest = 0;
+  Bits largest = 0;
   for (int64_t i = 0; i < count; ++i) largest = std::max(largest, magnitude(bits[i]));
-  return digest_bytes(bits, size_bytes);
+  digest = digest_bytes(bits, size_bytes);
+  return largest > P::kInfinity;
 }
 
 // Digest of one block; NaNs are rare, so the block is copied and digested again only where it has one.
@@ -85,9 +84,8 @@ Digest digest_block(const T* block, int64_t count) {
     using P = Pattern<T>;
     using Bits = typename P::Bits;
     const Bits* bits = reinterpret_cast<const Bits*>(block);
-    Bits largest;
-    const Digest as_it_is = digest_with_largest(bits, count, largest);
-    if (!is_nan<P>(largest)) return as_it_is;
+    Digest as_it_is;
+    if (!digest_and_find_nan<P>(bits, count, as_it_is)) return as_it_is;
     std::vector<Bits> canonical(bits, bits + count);
     for (Bits& b : canonical) b = is_nan<P>(b) ? P::kNan : b;
     return digest_bytes(canonical.data(), static_cast<size_t>(count) * sizeof(T));
