@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <mutex>
+#include <string_view>
 
 #include "amp/gradients.h"
 #include "amp/policy.h"
@@ -194,21 +195,27 @@ int64_t correct_predictions(const Tensor& logits, const Tensor& labels) {
 
 void DigestObserver::on_op(const OpEvent& event) {
   const bool backward = event.grad_call != nullptr;
+  std::vector<const Tensor*> outputs;
   for (size_t i = 0; i < event.outputs.size(); ++i) {
     if (!event.outputs[i].defined()) continue;
-    entries_.push_back({name(event.phase), digest(event.outputs[i])});
-    entries_.back().name.append("/").append(output_name(event.op, event.name, backward, i));
+    outputs.push_back(&event.outputs[i]);
+    std::string& name = entries_.emplace_back().name;
+    name.append(faultline::name(event.phase)).append("/");
+    name.append(output_name(event.op, event.name, backward, i));
   }
+  auto entry = entries_.end() - static_cast<int64_t>(outputs.size());
+  for (const Digest& digest : digests(outputs)) (entry++)->digest = digest;
 }
 
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {
-  if (!backward) return index == 0 ? name : fmt::format("{}/output{}", name, index);
-  return index < op.input_names.size() ? fmt::format("{}/d{}", name, op.input_names[index])
-                                       : fmt::format("{}/d{}", name, index);
+  if (backward)
+    return name + "/d" + (index < op.input_names.size() ? op.input_names[index] : std::to_string(index));
+  return index == 0 ? name : name + "/output" + std::to_string(index);
 }
 
 Digest step_digest(const StepRecord& r) {
   std::vector<Digest> parts;
+  parts.reserve(2 * r.entries.size() + 2);
   for (const Entry& entry : r.entries) {
     parts.push_back(digest_text(entry.name));
     parts.push_back(entry.digest);
@@ -273,24 +280,39 @@ struct Trainer::Parts {
     parameter.set_value(value);
   }
 
-  std::vector<std::pair<std::string, Tensor>> state() const {
-    std::vector<std::pair<std::string, Tensor>> leaves;
-    for (const Variable& parameter : parameters) leaves.emplace_back(parameter.name(), parameter.value());
-    for (const Variable& buffer : model->buffers()) leaves.emplace_back(buffer.name(), buffer.value());
-    for (const auto& leaf : optimizer->state()) leaves.push_back(leaf);
-    return leaves;
+  // Calls visit(name, value) for parameters, buffers and optimizer state, in order.
+  template <class Visit>
+  void visit_state(const Visit& visit) const {
+    for (const Variable& parameter : parameters) visit(parameter.name(), parameter.value());
+    for (const Variable& buffer : model->buffers()) visit(buffer.name(), buffer.value());
+    for (const auto& [name, value] : optimizer->state()) visit(name, value);
   }
 
-  std::vector<std::pair<std::string, Tensor>> leaves(const models::Batch& batch, double lr) const {
-    auto leaves = state();
-    leaves.emplace_back("batch/x", batch.x);
-    leaves.emplace_back("batch/labels", batch.labels);
+  // Digests what the coming step starts from into the record, and shows it to the witness.
+  void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) const {
     std::vector<double> counts;
     for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
-    leaves.emplace_back("draws", Tensor::from({static_cast<int64_t>(counts.size())}, Dtype::kF64, counts));
-    leaves.emplace_back("scale", scalar(scale.scale));
-    leaves.emplace_back("lr", scalar(lr));
-    return leaves;
+    const Tensor draws = Tensor::from({static_cast<int64_t>(counts.size())}, Dtype::kF64, counts),
+                 scale_used = scalar(record.scale), lr = scalar(record.lr);
+    std::vector<std::string_view> names;
+    std::vector<const Tensor*> values;
+    const auto add = [&](std::string_view name, const Tensor& value) {
+      names.push_back(name);
+      values.push_back(&value);
+    };
+    visit_state(add);
+    add("batch/x", batch.x);
+    add("batch/labels", batch.labels);
+    add("draws", draws);
+    add("scale", scale_used);
+    add("lr", lr);
+    if (digested) {
+      const std::vector<Digest> digests = faultline::digests(values);
+      for (size_t i = 0; i < names.size(); ++i)
+        record.entries.push_back({std::string("leaf/").append(names[i]), digests[i]});
+    }
+    if (!witness) return;
+    for (size_t i = 0; i < names.size(); ++i) witness->on_leaf(std::string(names[i]), *values[i]);
   }
 
   // Scaled backward pass, verdict, then the update or the skip.
@@ -335,6 +357,7 @@ struct Trainer::Parts {
   std::unique_ptr<amp::LossScaler> scaler;
   amp::ScalerState scale;
   int64_t next = 0, advances = 0;
+  size_t entries = 0;  // of the step before
   Digest root;
   Witness* witness = nullptr;
 };
@@ -346,7 +369,12 @@ int64_t Trainer::steps() const { return parts_->steps; }
 int64_t Trainer::next_step() const { return parts_->next; }
 size_t Trainer::parameter_count() const { return parts_->parameters.size(); }
 void Trainer::set_witness(Witness* witness) { parts_->witness = witness; }
-std::vector<std::pair<std::string, Tensor>> Trainer::state() const { return parts_->state(); }
+std::vector<std::pair<std::string, Tensor>> Trainer::state() const {
+  std::vector<std::pair<std::string, Tensor>> leaves;
+  parts_->visit_state(
+      [&](const std::string& name, const Tensor& value) { leaves.emplace_back(name, value); });
+  return leaves;
+}
 std::map<std::string, uint64_t> Trainer::draws() const { return parts_->sampler.draws(); }
 
 StepRecord Trainer::step() {
@@ -361,12 +389,8 @@ StepRecord Trainer::step() {
   const models::Batch batch = p.data->train.batch(p.sampler.batch(record.step));
 
   const Detail detail = harness::detail(p.recipe);
-  if (detail != Detail::kOff || p.witness) {
-    for (const auto& [name, value] : p.leaves(batch, record.lr)) {
-      if (detail != Detail::kOff) record.entries.push_back({"leaf/" + name, digest(value)});
-      if (p.witness) p.witness->on_leaf(name, value);
-    }
-  }
+  record.entries.reserve(p.entries);
+  if (detail != Detail::kOff || p.witness) p.take_leaves(batch, detail != Detail::kOff, record);
   FanOut observers;
   DigestObserver digests(record.entries);
   amp::UnderflowObserver underflow;
@@ -382,6 +406,7 @@ StepRecord Trainer::step() {
   }
   record.underflow = underflow.counts();
   p.advance(record);
+  p.entries = record.entries.size();
   record.digest = step_digest(record);
   record.root = p.root = chain_root(p.root, record.digest);
   ++p.next;

@@ -7,14 +7,6 @@
 
 namespace faultline {
 
-NamedTensors Optimizer::state() const {
-  NamedTensors entries;
-  for (const auto& [name, tensor] : state_) {
-    if (tensor.defined()) entries.emplace_back(name, tensor);
-  }
-  return entries;
-}
-
 void Optimizer::set_state(const NamedTensors& state) {
   state_.clear();
   for (const auto& [name, tensor] : state) state_[name] = tensor.clone();

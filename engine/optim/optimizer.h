@@ -21,7 +21,7 @@ struct OptimizerConfig {
   double eps = 1e-8;
 };
 
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+using NamedTensors = std::map<std::string, Tensor>;
 
 // Updates f32 parameters from their gradients (numerics.md 2.8). Each parameter's update is one op, seen by
 // the observer as "<parameter>/update".
@@ -34,11 +34,11 @@ class Optimizer {
 
   // All that the next step depends on beside parameters and gradients: "conv1.weight/momentum",
   // "beta1_power". Empty before the first step. A new optimizer that is given it goes on with the same bits.
-  NamedTensors state() const;
+  const NamedTensors& state() const { return state_; }
   void set_state(const NamedTensors& state);
 
  protected:
-  std::map<std::string, Tensor> state_;
+  NamedTensors state_;
 };
 
 // An entry of the optimizer registry.

@@ -153,13 +153,13 @@ const Registered<OptimizerKind> kSgd{"sgd", {[](const OptimizerConfig& config) -
 void Sgd::step(const std::vector<Variable>& parameters, double lr) {
   check_gradients("sgd", parameters);
   for (Variable parameter : parameters) {
-    Tensor& momentum = state_[parameter.name() + "/momentum"];
+    const std::string momentum = parameter.name() + "/momentum";
     OpCall call{{parameter.value(), parameter.grad()}, sgd_attributes(config_, lr), {}};
-    if (momentum.defined()) call.inputs.push_back(momentum);
+    if (const auto kept = state_.find(momentum); kept != state_.end()) call.inputs.push_back(kept->second);
     const Tensors updated =
         run_op(Phase::kOptimizer, parameter.name() + "/update", *kSgdUpdate, std::move(call));
     parameter.set_value(updated[0]);
-    if (updated.size() > 1) momentum = updated[1];
+    if (updated.size() > 1) state_[momentum] = updated[1];
   }
 }
 

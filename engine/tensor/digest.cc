@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <list>
 #include <type_traits>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace faultline {
 namespace {
 
 constexpr int64_t kBlockBytes = 64 * 1024;
-constexpr int64_t kBlocksPerThread = 2;  // worth waking one
+constexpr int64_t kBytesPerThread = 2 * kBlockBytes;  // worth waking one
 
 // The unsigned integer of the element's width, the bits of its infinity and of its canonical NaN.
 template <class T>
@@ -61,33 +62,31 @@ bool is_nan(typename P::Bits bits) {
   return magnitude(bits) > P::kInfinity;
 }
 
-template <class Bits>
-Digest digest_with_largest(const Bits* bits, int64_t count, Bits& largest) {
+// Writes the digest of the bits as they are, and returns whether a NaN is among them.
+template <class P, class Bits = typename P::Bits>
+bool digest_and_find_nan(const Bits* bits, int64_t count, Digest& digest) {
   const size_t size_bytes = static_cast<size_t>(count) * sizeof(Bits);
 #if defined(__x86_64__)
-  if (size_bytes >= kSmallestVectorBlock && kernels_use_avx512()) {
-    Digest digest;
-    largest = digest_block_avx512<Bits>(bits, size_bytes, digest);
-    return digest;
-  }
+  if (size_bytes >= kSmallestVectorBlock && kernels_use_avx512())
+    return digest_block_avx512<Bits>(bits, size_bytes, P::kInfinity, digest);
 #endif
-  largest = 0;
+  Bits largest = 0;
   for (int64_t i = 0; i < count; ++i) largest = std::max(largest, magnitude(bits[i]));
-  return digest_bytes(bits, size_bytes);
+  digest = digest_bytes(bits, size_bytes);
+  return largest > P::kInfinity;
 }
 
-// Digest of one block; NaNs are rare, so the block is copied and digested again only where it has one.
+// Digest of some elements; NaNs are rare, so these are copied and digested again only where they have one.
 template <class T>
-Digest digest_block(const T* block, int64_t count) {
+Digest digest_elements(const T* elements, int64_t count) {
   if constexpr (std::is_integral_v<T>) {
-    return digest_bytes(block, static_cast<size_t>(count) * sizeof(T));
+    return digest_bytes(elements, static_cast<size_t>(count) * sizeof(T));
   } else {
     using P = Pattern<T>;
     using Bits = typename P::Bits;
-    const Bits* bits = reinterpret_cast<const Bits*>(block);
-    Bits largest;
-    const Digest as_it_is = digest_with_largest(bits, count, largest);
-    if (!is_nan<P>(largest)) return as_it_is;
+    const Bits* bits = reinterpret_cast<const Bits*>(elements);
+    Digest as_it_is;
+    if (!digest_and_find_nan<P>(bits, count, as_it_is)) return as_it_is;
     std::vector<Bits> canonical(bits, bits + count);
     for (Bits& b : canonical) b = is_nan<P>(b) ? P::kNan : b;
     return digest_bytes(canonical.data(), static_cast<size_t>(count) * sizeof(T));
@@ -100,23 +99,55 @@ Digest digest_header(const Tensor& tensor) {
   return digest_bytes(header.data(), header.size() * sizeof(int64_t));
 }
 
+// What one thread digests at once, of a contiguous tensor.
+struct Block {
+  const Tensor* tensor;
+  int64_t begin, size;  // bytes within the tensor
+  int64_t middle;       // among the bytes of all tensors
+  size_t part;          // where its digest goes
+};
+
+Digest digest_block(const Block& block) {
+  return visit(block.tensor->dtype(), [&]<class T>() {
+    constexpr auto kSize = static_cast<int64_t>(sizeof(T));
+    return digest_elements(block.tensor->data<T>() + block.begin / kSize, block.size / kSize);
+  });
+}
+
 }  // namespace
 
-Digest digest(const Tensor& tensor) {
-  const Tensor whole = tensor.contiguous();
-  std::vector<Digest> parts = {digest_header(whole)};
-  visit(whole.dtype(), [&]<class T>() {
-    constexpr int64_t kBlock = kBlockBytes / sizeof(T);
-    const int64_t blocks = (whole.size() + kBlock - 1) / kBlock;
-    parts.resize(1 + blocks);
-    parallel_for("digest", blocks, kBlocksPerThread, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const int64_t begin = i * kBlock;
-        parts[1 + i] = digest_block(whole.data<T>() + begin, std::min(kBlock, whole.size() - begin));
-      }
-    });
+std::vector<Digest> digests(const std::vector<const Tensor*>& tensors) {
+  std::list<Tensor> copies;
+  std::vector<Block> blocks;
+  std::vector<Digest> parts;  // of each tensor its header and its blocks
+  std::vector<size_t> ends;
+  int64_t bytes = 0;
+  for (const Tensor* tensor : tensors) {
+    if (!tensor->is_contiguous()) tensor = &copies.emplace_back(tensor->contiguous());
+    parts.push_back(digest_header(*tensor));
+    for (int64_t begin = 0; begin < tensor->size_bytes(); begin += kBlockBytes) {
+      const int64_t size = std::min(kBlockBytes, tensor->size_bytes() - begin);
+      blocks.push_back({tensor, begin, size, bytes + size / 2, parts.size()});
+      parts.emplace_back();
+      bytes += size;
+    }
+    ends.push_back(parts.size());
+  }
+  // By bytes and not by blocks: a thread then takes about the part of an output that it wrote.
+  parallel_for("digest", bytes, kBytesPerThread, [&](int64_t first, int64_t last) {
+    for (const Block& block : blocks) {
+      if (block.middle >= first && block.middle < last) parts[block.part] = digest_block(block);
+    }
   });
-  return digest_chain(parts.data(), parts.size());
+  std::vector<Digest> chained;
+  size_t begin = 0;
+  for (const size_t end : ends) {
+    chained.push_back(digest_chain(&parts[begin], end - begin));
+    begin = end;
+  }
+  return chained;
 }
+
+Digest digest(const Tensor& tensor) { return digests({&tensor})[0]; }
 
 }  // namespace faultline

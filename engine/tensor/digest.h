@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "engine/base/digest.h"
 #include "engine/tensor/tensor.h"
 
@@ -9,5 +11,8 @@ namespace faultline {
 // (type, rank, sizes) and of each 64 KiB block of its elements in row-major order, little-endian, every NaN
 // read as the canonical one. Equal for a view and its contiguous copy; +0 and -0 differ.
 Digest digest(const Tensor& tensor);
+
+// Returns the digest of each tensor. Threads share the blocks of all of them in one go.
+std::vector<Digest> digests(const std::vector<const Tensor*>& tensors);
 
 }  // namespace faultline

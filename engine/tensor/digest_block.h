@@ -10,10 +10,11 @@ namespace faultline {
 // From here on XXH3 takes its loop over vectors.
 inline constexpr size_t kSmallestVectorBlock = 241;
 
-// Writes the XXH3-128 of a block of at least kSmallestVectorBlock bytes, unsigned integers of `Bits`, and returns
-// the largest of them without their top bits, in one pass over the memory. Needs a processor with AVX-512.
+// Writes the XXH3-128 of a block of at least kSmallestVectorBlock bytes, floating-point numbers read as unsigned
+// integers of `Bits`, and returns whether one of them is a NaN: larger than `infinity` without its top bit. One pass
+// over the memory. Needs a processor with AVX-512.
 // Bitwise:     instruction sets yes.
 template <class Bits>
-Bits digest_block_avx512(const void* block, size_t size_bytes, Digest& digest);
+bool digest_block_avx512(const void* block, size_t size_bytes, Bits infinity, Digest& digest);
 
 }  // namespace faultline
