@@ -193,18 +193,38 @@ int64_t correct_predictions(const Tensor& logits, const Tensor& labels) {
 
 }  // namespace
 
+// An op may hand on a tensor as it is, more than once or from the op before it: that is digested once.
 void DigestObserver::on_op(const OpEvent& event) {
+  const auto find = [](std::vector<Digested>& among, const Tensor& tensor) {
+    return std::find_if(among.begin(), among.end(), [&](const Digested& each) {
+      return each.tensor.raw() == tensor.raw() && each.tensor.dtype() == tensor.dtype() &&
+             each.tensor.shape() == tensor.shape() && each.tensor.strides() == tensor.strides();
+    });
+  };
+  std::vector<Digested> outputs;
+  std::vector<const Tensor*> fresh;
+  std::vector<size_t> where;
+  for (const Tensor& output : event.outputs) {
+    if (!output.defined() || find(outputs, output) != outputs.end()) continue;
+    if (const auto known = find(last_, output); known != last_.end()) {
+      outputs.push_back(*known);
+      continue;
+    }
+    fresh.push_back(&output);
+    where.push_back(outputs.size());
+    outputs.push_back({output, {}});
+  }
+  const std::vector<Digest> made = digests(fresh);
+  for (size_t i = 0; i < made.size(); ++i) outputs[where[i]].digest = made[i];
+
   const bool backward = event.grad_call != nullptr;
-  std::vector<const Tensor*> outputs;
   for (size_t i = 0; i < event.outputs.size(); ++i) {
     if (!event.outputs[i].defined()) continue;
-    outputs.push_back(&event.outputs[i]);
-    std::string& name = entries_.emplace_back().name;
-    name.append(faultline::name(event.phase)).append("/");
-    name.append(output_name(event.op, event.name, backward, i));
+    Entry& entry = entries_.emplace_back(Entry{{}, find(outputs, event.outputs[i])->digest});
+    entry.name.append(faultline::name(event.phase)).append("/");
+    entry.name.append(output_name(event.op, event.name, backward, i));
   }
-  auto entry = entries_.end() - static_cast<int64_t>(outputs.size());
-  for (const Digest& digest : digests(outputs)) (entry++)->digest = digest;
+  last_ = std::move(outputs);
 }
 
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {

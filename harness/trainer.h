@@ -56,7 +56,13 @@ class DigestObserver : public Observer {
   void on_op(const OpEvent& event) override;
 
  private:
+  struct Digested {
+    Tensor tensor;
+    Digest digest;
+  };
+
   std::vector<Entry>& entries_;
+  std::vector<Digested> last_;  // outputs of the last op
 };
 
 // Trains one recipe step by step, in this process. Two trainers of equal recipes give equal bits.
