@@ -193,38 +193,42 @@ int64_t correct_predictions(const Tensor& logits, const Tensor& labels) {
 
 }  // namespace
 
-// An op may hand on a tensor as it is, more than once or from the op before it: that is digested once.
 void DigestObserver::on_op(const OpEvent& event) {
-  const auto find = [](std::vector<Digested>& among, const Tensor& tensor) {
-    return std::find_if(among.begin(), among.end(), [&](const Digested& each) {
-      return each.tensor.raw() == tensor.raw() && each.tensor.dtype() == tensor.dtype() &&
-             each.tensor.shape() == tensor.shape() && each.tensor.strides() == tensor.strides();
-    });
-  };
-  std::vector<Digested> outputs;
+  const bool backward = event.grad_call != nullptr;
   std::vector<const Tensor*> fresh;
   std::vector<size_t> where;
-  for (const Tensor& output : event.outputs) {
-    if (!output.defined() || find(outputs, output) != outputs.end()) continue;
-    if (const auto known = find(last_, output); known != last_.end()) {
-      outputs.push_back(*known);
-      continue;
+  const size_t first = entries_.size();
+  for (size_t i = 0; i < event.outputs.size(); ++i) {
+    const Tensor& output = event.outputs[i];
+    if (!output.defined()) continue;
+    Entry& entry = entries_.emplace_back();
+    entry.name.append(name(event.phase)).append("/").append(output_name(event.op, event.name, backward, i));
+    if (const Digest* known = find_last(output)) {
+      entry.digest = *known;
+    } else {
+      fresh.push_back(&output);
+      where.push_back(entries_.size() - 1);
     }
-    fresh.push_back(&output);
-    where.push_back(outputs.size());
-    outputs.push_back({output, {}});
   }
   const std::vector<Digest> made = digests(fresh);
-  for (size_t i = 0; i < made.size(); ++i) outputs[where[i]].digest = made[i];
-
-  const bool backward = event.grad_call != nullptr;
-  for (size_t i = 0; i < event.outputs.size(); ++i) {
-    if (!event.outputs[i].defined()) continue;
-    Entry& entry = entries_.emplace_back(Entry{{}, find(outputs, event.outputs[i])->digest});
-    entry.name.append(faultline::name(event.phase)).append("/");
-    entry.name.append(output_name(event.op, event.name, backward, i));
+  for (size_t i = 0; i < made.size(); ++i) entries_[where[i]].digest = made[i];
+  last_.clear();
+  auto entry = entries_.begin() + static_cast<int64_t>(first);
+  for (const Tensor& output : event.outputs) {
+    if (!output.defined()) continue;
+    if (output.size_bytes() >= kLargeOutput) last_.push_back({output, entry->digest});
+    ++entry;
   }
-  last_ = std::move(outputs);
+}
+
+const Digest* DigestObserver::find_last(const Tensor& output) const {
+  for (const Digested& last : last_) {
+    const Tensor& tensor = last.tensor;
+    if (tensor.raw() == output.raw() && tensor.dtype() == output.dtype() &&
+        tensor.shape() == output.shape() && tensor.strides() == output.strides())
+      return &last.digest;
+  }
+  return nullptr;
 }
 
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {
