@@ -9,6 +9,7 @@
 #include "bench/basic_block.h"
 #include "bench/suite.h"
 #include "engine/base/parallel.h"
+#include "harness/digest_observer.h"
 
 namespace faultline::bench {
 namespace {

@@ -1,6 +1,7 @@
 #include "harness/replay.h"
 
 #include "engine/base/error.h"
+#include "harness/digest_observer.h"
 
 namespace faultline::harness {
 namespace {

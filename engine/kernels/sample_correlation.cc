@@ -72,8 +72,7 @@ PlaneSource without_padding(PlaneSource source) {
   return source;
 }
 
-// On register blocks of chains, with samples in the vectors: weights are broadcast, element after element of the
-// images is followed by itself of the other samples. A tile is some rows of outputs of some samples.
+// On register blocks of chains, with samples in the vectors: weights are broadcast, images are interleaved. A tile is some rows of outputs of some samples.
 class SampleCorrelation {
  public:
   SampleCorrelation(const Correlation& c, const PlaneSource& source)
@@ -85,9 +84,7 @@ class SampleCorrelation {
         row_tile_(
             std::clamp<int64_t>(kTileElements / (c.M * c.cols * kSamples), 1, ceil_div(c.rows, threads()))),
         row_tiles_(ceil_div(c.rows, row_tile_)),
-        weights_(c.M * c.K()),
-        image_(source_.C * source_.H * source_.W),
-        turned_(image_ * kSamples) {
+        weights_(c.M * c.K()) {
     row_tile_ = ceil_div(c.rows, row_tiles_);
     for (int64_t m = 0; m < c.M; ++m) panel_row_.push_back(m);
     for (int64_t k = 0; k < c.K(); ++k) {
@@ -101,10 +98,11 @@ class SampleCorrelation {
                        [](float w) { return std::isfinite(w); });
   }
 
-  // Of `count` samples from `sample` on. Returns whether none of the sums is -0.
-  bool run(const char* kernel, const Planes& planes, int64_t sample, int64_t count, const KPlan& plan,
+  // Of the samples from `sample` on. Returns whether none of the sums is -0.
+  bool run(const char* kernel, const Planes& planes, int64_t sample, const KPlan& plan,
            const KFormats& formats) const {
-    turn(planes, count);
+    const int64_t count = planes.layout().N;
+    const InterleavedPlanes images(planes);
     std::atomic<bool> found_negative_zero = false;
     TiledSum sum{kernel, &plan, formats};
     sum.tiles = row_tiles_;
@@ -112,7 +110,7 @@ class SampleCorrelation {
     sum.work = c_.M * c_.rows * c_.cols * c_.K() * count;
     sum.can_add = true;
     sum.chain = [&](int64_t tile, const KPlan::Range& range, bool adds, float* out) {
-      chain(tile, count, range, formats.accumulate, adds, out);
+      chain(images, count, tile, range, formats.accumulate, adds, out);
     };
     sum.finish = [&](int64_t tile, float* sums) {
       if (has_negative_zero(c_.M * positions(tile), count, sums)) found_negative_zero = true;
@@ -127,19 +125,8 @@ class SampleCorrelation {
   int64_t rows(int64_t tile) const { return std::min(row_tile_, c_.rows - row(tile)); }
   int64_t positions(int64_t tile) const { return rows(tile) * c_.cols; }
 
-  void turn(const Planes& planes, int64_t count) const {
-    constexpr int64_t kElements = 64;
-    const int64_t blocks = ceil_div(image_, kElements);
-    parallel_for("conv2d.planes", blocks, thread_grain(blocks, kMoveWork * image_ * count),
-                 [&](int64_t begin, int64_t end) {
-                   const int64_t first = begin * kElements, last = std::min(end * kElements, image_);
-                   copy_transposed(planes.data() + first, image_, last - first, count,
-                                   turned_.data() + first * kSamples, kSamples);
-                 });
-  }
-
-  void chain(int64_t tile, int64_t count, const KPlan::Range& range, Dtype accumulate, bool adds,
-             float* out) const {
+  void chain(const InterleavedPlanes& images, int64_t count, int64_t tile, const KPlan::Range& range,
+             Dtype accumulate, bool adds, float* out) const {
     ChainBlock block{panels_, 0, panels_.count};
     block.columns = count;
     block.accumulate = accumulate;
@@ -156,34 +143,34 @@ class SampleCorrelation {
       taps_.find(r, col, taps);
       const int64_t first = taps.empty() ? 0 : taps_.offset(taps.front(), r, col);
       if (i == 0 || taps != taps_before) {
-        list_terms(taps, range, weight, element);
+        list_terms(taps, range, count, weight, element);
         taps_before = taps;
       }
       block.depth = weight.size();
       block.left_offset = weight.data();
       block.right_offset = element.data();
-      block.right = turned_.data() + first * kSamples;
+      block.right = images.data() + first * count;
       block.out = out + i * kSamples;
       run_chain_block(block);
     }
   }
 
-  // Lists where the terms of a range lie that `taps` read in all channels: weights from the first of them, elements
-  // from what the first tap reads in the first channel.
-  void list_terms(const std::vector<int64_t>& taps, const KPlan::Range& range, std::vector<int64_t>& weight,
-                  std::vector<int64_t>& element) const {
+  // Lists where the terms of a range lie that `taps` read in all channels: weights from the first of them, elements of
+  // `samples` images from what the first tap reads in the first channel.
+  void list_terms(const std::vector<int64_t>& taps, const KPlan::Range& range, int64_t samples,
+                  std::vector<int64_t>& weight, std::vector<int64_t>& element) const {
     const int64_t count = taps_.count(), n = taps.size();
     std::vector<int64_t> first_weight(n), first_element(n);
     for (int64_t i = 0; i < n; ++i) {
       first_weight[i] = taps[i] * c_.M;
-      first_element[i] = (taps_.offset(taps[i], 0, 0) - taps_.offset(taps[0], 0, 0)) * kSamples;
+      first_element[i] = (taps_.offset(taps[i], 0, 0) - taps_.offset(taps[0], 0, 0)) * samples;
     }
     weight.resize(ceil_div(range.end, count) * n);
     element.resize(weight.size());
     int64_t terms = 0;
     for (int64_t channel = range.begin / count; channel * count < range.end; ++channel) {
       const int64_t k = channel * count, weights = k * c_.M,
-                    image = channel * source_.H * source_.W * kSamples;
+                    image = channel * source_.H * source_.W * samples;
       const auto within = [&](int64_t tap) { return k + tap >= range.begin && k + tap < range.end; };
       int64_t first = 0, last = n;
       while (first < last && !within(taps[first])) ++first;
@@ -232,8 +219,6 @@ class SampleCorrelation {
   int64_t row_tile_, row_tiles_;
   std::vector<int64_t> panel_row_;
   Scratch weights_;  // [K, M]
-  int64_t image_;    // elements of a sample
-  Scratch turned_;   // [elements of a sample, kSamples]
 };
 
 }  // namespace
@@ -254,7 +239,7 @@ bool correlate_by_samples(const char* kernel, const Correlation& c, const PlaneS
   for (int64_t first = 0; first < source.layout.N; first += kSamples) {
     const int64_t count = std::min(kSamples, source.layout.N - first);
     if (!correlation.run(kernel, Planes(without_padding(source.samples(first, count)), PlaneReads::kElements),
-                         first, count, plan, formats))
+                         first, plan, formats))
       return false;
   }
   return true;
