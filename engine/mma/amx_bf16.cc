@@ -16,6 +16,8 @@ namespace faultline {
 namespace {
 
 constexpr int64_t kTileRowBytes = 64;
+// Of a panel where nothing is packed on the way: a block of 40 KiB.
+constexpr int64_t kPackedPanelSteps = 20;
 
 // What LDTILECFG reads (Intel SDM, palette 1). Registers 0 to 3 hold C, 4 and 5 A, 6 and 7 B.
 struct alignas(64) TileConfig {
@@ -142,7 +144,7 @@ class PanelBlocks {
 
 void amx_bf16_pack(const UnitOperand& operand, UnitSide side, int64_t size, int64_t K, Bf16* packed) {
   for (int64_t k = 0; k < K; k += kPanelSteps * kTileDepth) {
-    const PanelPacking packing(operand, side, size, panel_at(k, K));
+    const PanelPacking packing(operand, side, size, panel_at(k, K, kPanelSteps));
     for (int64_t i = 0; i < size; i += kUnitBlock) {
       packing.pack(i, &packed->bits + i * round_up(K, kTileDepth) + k * kUnitBlock);
     }
@@ -156,9 +158,11 @@ FAULTLINE_AMX void amx_bf16_multiply(const UnitTileProduct& p) {
       right_tiles[kInside * kPanelSteps * kStepSize];
   const int64_t left_room = p.N > kUnitBlock ? 1 : 2;
   const int64_t right_room = p.left.packed == nullptr ? kInside : p.M > kUnitBlock ? 1 : 2;
+  const bool packs = p.left.packed == nullptr || p.right.packed == nullptr;
+  const int64_t steps = packs ? kPanelSteps : kPackedPanelSteps;
   configure(p.M);
-  for (int64_t k = 0; k < p.K; k += kPanelSteps * kTileDepth) {
-    const Panel panel = panel_at(k, p.K);
+  for (int64_t k = 0; k < p.K; k += steps * kTileDepth) {
+    const Panel panel = panel_at(k, p.K, steps);
     PanelBlocks left(p.left, UnitSide::kLeft, p.M, p.K, panel, left_room, left_tiles),
         right(p.right, UnitSide::kRight, p.N, p.K, panel, right_room, right_tiles);
     // The operand that is packed on the way goes round outside.

@@ -88,7 +88,9 @@ struct Panel {
   int64_t steps() const { return (depth + kTileDepth - 1) / kTileDepth; }
 };
 
-inline Panel panel_at(int64_t k, int64_t K) { return {k, std::min(K - k, kPanelSteps * kTileDepth)}; }
+inline Panel panel_at(int64_t k, int64_t K, int64_t steps) {
+  return {k, std::min(K - k, steps * kTileDepth)};
+}
 
 // Packs blocks of an operand within a panel.
 class PanelPacking {
