@@ -16,6 +16,7 @@ struct SweepOptions {
   std::vector<std::string> perturbations;
   std::vector<std::string>
       only;  // "recipe/perturbation", with its variant or for all; globs; none: every cell
+  std::map<std::string, std::string> expect;  // of perturbations: see unmet_expectations
   std::vector<int64_t> seeds = {1};
   int jobs = 0;        // 0: as many as there are processors
   std::string folder;  // "faultline-out"

@@ -187,6 +187,12 @@ Plan make_plan(const SweepOptions& options) {
     throw Error(ErrorCode::kArgument, "sweep",
                 "no cell: " + join(options.perturbations, ", ") + " applies to none of these recipes");
   }
+  for (const auto& [perturbation, value] : options.expect) {
+    if (used.contains(perturbation)) continue;
+    throw Error(ErrorCode::kArgument, "--expect",
+                "'" + perturbation + "=" + value + "': this sweep has no cell under " + perturbation +
+                    "; without it, --list shows those it has");
+  }
   for (const std::string& perturbation : options.perturbations) {
     if (used.contains(perturbation)) plan.perturbations.push_back(perturbation);
   }

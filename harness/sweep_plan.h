@@ -42,8 +42,8 @@ struct Plan {
 std::vector<Recipe> multiply(const std::vector<Recipe>& recipes, const std::string& assignment);
 
 // Chooses the cells and names their runs. Reads the data, so that a missing or altered file is told before
-// anything is written. Throws kArgument for names that clash, an `only` that matches nothing and a plan
-// without cells, kData.
+// anything is written. Throws kArgument for names that clash, an `only` that matches nothing, an
+// expectation that no cell is held against, and a plan without cells; kData.
 Plan make_plan(const SweepOptions& options);
 
 }  // namespace faultline::harness

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <iostream>
@@ -75,21 +74,6 @@ std::map<std::string, std::string> parse_expectations(const std::vector<std::str
   return expect;
 }
 
-// Throws kArgument if an expectation is of a perturbation that no cell of the sweep is under: it would always be met.
-void check_expectations(const std::map<std::string, std::string>& expect, const SweepOptions& options) {
-  if (expect.empty()) return;
-  const Plan plan = make_plan(options);
-  for (const auto& [column, value] : expect) {
-    const auto is_under = [&, &column = column](const PlannedCell& cell) {
-      return column_of(plan.runs[cell.run].perturbation) == column;
-    };
-    if (std::any_of(plan.cells.begin(), plan.cells.end(), is_under)) continue;
-    throw Error(ErrorCode::kArgument, "--expect",
-                "'" + column + "=" + value + "': this sweep has no cell under " + column +
-                    "; --list shows those it has");
-  }
-}
-
 std::string command_of(const std::vector<std::string>& arguments) {
   const bool bazel = std::getenv("BUILD_WORKSPACE_DIRECTORY") != nullptr;
   std::string command = bazel ? "bazel run //harness:sweep" : "faultline sweep";
@@ -109,6 +93,7 @@ SweepOptions resolve(const Given& given, const std::vector<std::string>& argumen
   options.perturbations = given.perturbations.empty() ? perturbation_names() : given.perturbations;
   for (const std::string& name : options.perturbations) Registry<Perturbation>::instance().find(name);
   options.only = given.only;
+  options.expect = parse_expectations(given.expectations);
   options.seeds = parse_seeds(given.seeds);
   if (given.jobs < 0) throw Error(ErrorCode::kArgument, "--jobs", "must not be negative");
   options.jobs = static_cast<int>(given.jobs);
@@ -154,7 +139,6 @@ int show(const SweepResult& result, const std::map<std::string, std::string>& ex
 }
 
 int sweep_command(const Given& given, const std::vector<std::string>& arguments) {
-  const std::map<std::string, std::string> expect = parse_expectations(given.expectations);
   const SweepOptions options = resolve(given, arguments);
   if (given.list) {
     std::cout << listing(options);
@@ -164,8 +148,7 @@ int sweep_command(const Given& given, const std::vector<std::string>& arguments)
     std::cout << dry_run(options);
     return kAsExpected;
   }
-  check_expectations(expect, options);
-  if (const auto result = sweep(options)) return show(*result, expect);
+  if (const auto result = sweep(options)) return show(*result, options.expect);
   throw Error(ErrorCode::kIo, "sweep",
               "interrupted; what has finished is kept in " + options.folder +
                   ", the same command goes on from there");
