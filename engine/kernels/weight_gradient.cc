@@ -124,7 +124,7 @@ class ChainGradient {
       for (int64_t i = 0; i < n; ++i) left_step[k + i] = image + offsets_.position[position + i];
     }
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
-    block.soon = next_sample(range.begin, oc);
+    block.soon = next_sample(tile, range.begin);
     block.columns = tile.columns;
     block.depth = depth;
     block.accumulate = formats_.accumulate;
@@ -142,14 +142,12 @@ class ChainGradient {
     run_chain_block(block);
   }
 
-  // What the sample after that of k reads in place of a range that begins there: a share of dy, from channel oc on, and
-  // of the image.
-  std::array<const float*, 2> next_sample(int64_t k, int64_t oc) const {
+  // What a tile reads of the sample after that of k in place of a range that begins there: a share of dy and of the image.
+  std::array<const float*, 2> next_sample(const Tile& tile, int64_t k) const {
     const int64_t next = k / positions_ + 1, position = k % positions_;
     if (half_ || next == g_.shape.N) return {};
-    const int64_t channels = std::min(registers_.columns, g_.shape.OC - oc);
-    const int64_t sample = g_.image.layout().sample();
-    return {g_.dy.data + (next * g_.shape.OC + oc) * g_.dy.row_stride + position * channels,
+    const int64_t sample = g_.image.layout().sample(), oc = tile.group * registers_.columns;
+    return {g_.dy.data + (next * g_.shape.OC + oc) * g_.dy.row_stride + position * tile.columns,
             g_.image.data() + next * sample + sample * position / positions_};
   }
 
