@@ -20,8 +20,9 @@ namespace faultline {
 namespace {
 
 constexpr int64_t kTile = 16, kTileDepth = 32, kTileSize = kTile * kTileDepth, kStepSize = 2 * kTileSize;
-constexpr int64_t kPanelSteps =
-    6;  // a few blocks of both operands, 12 KiB each, and their part of C: in the first cache
+// Of a panel that is packed on the way: a few blocks of both operands, 12 KiB each, and their part of C are in the first
+// cache.
+constexpr int64_t kPanelSteps = 6;
 
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
