@@ -1,10 +1,12 @@
 #include "engine/tensor/digest.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
 #include <list>
+#include <memory_resource>
 #include <type_traits>
 #include <vector>
 
@@ -16,7 +18,7 @@ namespace faultline {
 namespace {
 
 constexpr int64_t kBlockBytes = 64 * 1024;
-constexpr int64_t kBytesPerThread = 2 * kBlockBytes;  // worth waking one
+constexpr int64_t kBytesPerThread = kBlockBytes;  // worth waking one
 
 // The unsigned integer of the element's width, the bits of its infinity and of its canonical NaN.
 template <class T>
@@ -94,16 +96,22 @@ Digest digest_elements(const T* elements, int64_t count) {
 }
 
 Digest digest_header(const Tensor& tensor) {
-  std::vector<int64_t> header = {static_cast<int64_t>(tensor.dtype()), tensor.rank()};
-  header.insert(header.end(), tensor.shape().begin(), tensor.shape().end());
-  return digest_bytes(header.data(), header.size() * sizeof(int64_t));
+  constexpr size_t kOrdinaryRank = 6;  // a header of more takes memory from the heap
+  const size_t length = 2 + tensor.shape().size();
+  std::array<int64_t, 2 + kOrdinaryRank> ordinary;
+  std::vector<int64_t> longer(length > ordinary.size() ? length : 0);
+  int64_t* const header = longer.empty() ? ordinary.data() : longer.data();
+  header[0] = static_cast<int64_t>(tensor.dtype());
+  header[1] = tensor.rank();
+  std::copy(tensor.shape().begin(), tensor.shape().end(), header + 2);
+  return digest_bytes(header, length * sizeof(int64_t));
 }
 
 // What one thread digests at once, of a contiguous tensor.
 struct Block {
   const Tensor* tensor;
   int64_t begin, size;  // bytes within the tensor
-  int64_t middle;       // among the bytes of all tensors
+  int64_t range;        // which thread's it is
   size_t part;          // where its digest goes
 };
 
@@ -117,29 +125,39 @@ Digest digest_block(const Block& block) {
 }  // namespace
 
 std::vector<Digest> digests(const std::vector<const Tensor*>& tensors) {
+  // An op has few outputs and most of them are small: what follows then takes nothing from the heap.
+  std::array<std::byte, 4096> on_the_stack;
+  std::pmr::monotonic_buffer_resource memory(on_the_stack.data(), on_the_stack.size());
   std::list<Tensor> copies;
-  std::vector<Block> blocks;
-  std::vector<Digest> parts;  // of each tensor its header and its blocks
-  std::vector<size_t> ends;
-  int64_t bytes = 0;
+  std::pmr::vector<Block> blocks(&memory);
+  std::pmr::vector<Digest> parts(&memory);  // of each tensor its header and its blocks
+  std::pmr::vector<size_t> ends(&memory);
+  blocks.reserve(tensors.size());
+  parts.reserve(2 * tensors.size());
+  ends.reserve(tensors.size());
+  int64_t ranges = 1;
   for (const Tensor* tensor : tensors) {
     if (!tensor->is_contiguous()) tensor = &copies.emplace_back(tensor->contiguous());
     parts.push_back(digest_header(*tensor));
-    for (int64_t begin = 0; begin < tensor->size_bytes(); begin += kBlockBytes) {
-      const int64_t size = std::min(kBlockBytes, tensor->size_bytes() - begin);
-      blocks.push_back({tensor, begin, size, bytes + size / 2, parts.size()});
+    // Each tensor is shared as parallel_for shares it among the threads that write it: what another core has in its
+    // caches takes twice as long to read as what is in one's own.
+    const int64_t size_bytes = tensor->size_bytes(),
+                  own_ranges = std::clamp<int64_t>(size_bytes / kBytesPerThread, 1, threads());
+    ranges = std::max(ranges, own_ranges);
+    for (int64_t begin = 0; begin < size_bytes; begin += kBlockBytes) {
+      const int64_t size = std::min(kBlockBytes, size_bytes - begin), middle = begin + size / 2;
+      blocks.push_back({tensor, begin, size, middle * own_ranges / size_bytes, parts.size()});
       parts.emplace_back();
-      bytes += size;
     }
     ends.push_back(parts.size());
   }
-  // By bytes and not by blocks: a thread then takes about the part of an output that it wrote.
-  parallel_for("digest", bytes, kBytesPerThread, [&](int64_t first, int64_t last) {
+  parallel_for("digest", ranges, 1, [&](int64_t first, int64_t last) {
     for (const Block& block : blocks) {
-      if (block.middle >= first && block.middle < last) parts[block.part] = digest_block(block);
+      if (block.range >= first && block.range < last) parts[block.part] = digest_block(block);
     }
   });
   std::vector<Digest> chained;
+  chained.reserve(tensors.size());
   size_t begin = 0;
   for (const size_t end : ends) {
     chained.push_back(digest_chain(&parts[begin], end - begin));
