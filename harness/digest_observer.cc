@@ -6,38 +6,49 @@ namespace faultline::harness {
 
 void DigestObserver::on_op(const OpEvent& event) {
   const bool backward = event.grad_call != nullptr;
-  std::vector<const Tensor*> fresh;
-  std::vector<size_t> where;
-  const size_t first = entries_.size();
+  outputs_.clear();
   for (size_t i = 0; i < event.outputs.size(); ++i) {
-    const Tensor& output = event.outputs[i];
-    if (!output.defined()) continue;
-    Entry& entry = entries_.emplace_back();
-    entry.name.append(name(event.phase)).append("/").append(output_name(event.op, event.name, backward, i));
-    if (const Digest* known = find_last(output)) {
-      entry.digest = *known;
-    } else {
-      fresh.push_back(&output);
-      where.push_back(entries_.size() - 1);
-    }
+    if (!event.outputs[i].defined()) continue;
+    outputs_.push_back(&event.outputs[i]);
+    entries_.emplace_back()
+        .name.append(name(event.phase))
+        .append("/")
+        .append(output_name(event.op, event.name, backward, i));
   }
-  const std::vector<Digest> made = digests(fresh);
-  for (size_t i = 0; i < made.size(); ++i) entries_[where[i]].digest = made[i];
-  last_.clear();
-  auto entry = entries_.begin() + static_cast<int64_t>(first);
-  for (const Tensor& output : event.outputs) {
-    if (!output.defined()) continue;
-    if (output.size_bytes() >= kLargeOutput) last_.push_back({output, entry->digest});
-    ++entry;
+  of(outputs_);
+  const bool optimizer = event.phase == Phase::kOptimizer;
+  if (!optimizer) known_.clear();
+  auto entry = entries_.end() - static_cast<int64_t>(outputs_.size());
+  for (size_t i = 0; i < outputs_.size(); ++i, ++entry) {
+    entry->digest = digests_[i];
+    if (optimizer || outputs_[i]->size_bytes() >= kLargeOutput) known_.push_back({*outputs_[i], digests_[i]});
   }
 }
 
-const Digest* DigestObserver::find_last(const Tensor& output) const {
-  for (const Digested& last : last_) {
-    const Tensor& tensor = last.tensor;
-    if (tensor.raw() == output.raw() && tensor.dtype() == output.dtype() &&
-        tensor.shape() == output.shape() && tensor.strides() == output.strides())
-      return &last.digest;
+const std::vector<Digest>& DigestObserver::of(const std::vector<const Tensor*>& tensors) {
+  fresh_.clear();
+  digests_.clear();
+  for (const Tensor* tensor : tensors) {
+    const Digest* const known = find(*tensor);
+    digests_.push_back(known ? *known : Digest());
+    if (!known) fresh_.push_back(tensor);
+  }
+  const std::vector<Digest> made = digests(fresh_);
+  auto next = made.begin();
+  auto fresh = fresh_.begin();
+  for (size_t i = 0; i < tensors.size() && fresh != fresh_.end(); ++i) {
+    if (tensors[i] != *fresh) continue;
+    digests_[i] = *next++;
+    ++fresh;
+  }
+  return digests_;
+}
+
+const Digest* DigestObserver::find(const Tensor& tensor) const {
+  for (const auto& [known, digest] : known_) {
+    if (known.raw() == tensor.raw() && known.dtype() == tensor.dtype() && known.shape() == tensor.shape() &&
+        known.strides() == tensor.strides())
+      return &digest;
   }
   return nullptr;
 }

@@ -259,6 +259,7 @@ struct Trainer::Parts {
     if (!recipe.text("plant.value").empty()) element = planted_value(recipe.text("plant.value"));
     for (int64_t i = 0; i < recipe.integer("plant.ulps"); ++i) element = one_ulp(element);
     parameter.set_value(value);
+    state_digests.clear();
   }
 
   // Calls visit(name, value) for parameters, buffers and optimizer state, in order.
@@ -269,31 +270,40 @@ struct Trainer::Parts {
     for (const auto& [name, value] : optimizer->state()) visit(name, value);
   }
 
+  // Digests the state that the next step starts from, while what the update wrote is still in the caches.
+  void digest_state(DigestObserver& digests) {
+    std::vector<const Tensor*> values;
+    visit_state([&](const std::string&, const Tensor& value) { values.push_back(&value); });
+    state_digests = digests.of(values);
+  }
+
   // Digests what the coming step starts from into the record, and shows it to the witness.
-  void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) const {
+  void take_leaves(const models::Batch& batch, DigestObserver* digests, StepRecord& record) {
     std::vector<double> counts;
     for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
     const Tensor draws = Tensor::from({static_cast<int64_t>(counts.size())}, Dtype::kF64, counts),
                  scale_used = scalar(record.scale), lr = scalar(record.lr);
-    std::vector<std::string_view> names;
-    std::vector<const Tensor*> values;
-    const auto add = [&](std::string_view name, const Tensor& value) {
-      names.push_back(name);
-      values.push_back(&value);
-    };
-    visit_state(add);
-    add("batch/x", batch.x);
-    add("batch/labels", batch.labels);
-    add("draws", draws);
-    add("scale", scale_used);
-    add("lr", lr);
-    if (digested) {
-      const std::vector<Digest> digests = faultline::digests(values);
-      for (size_t i = 0; i < names.size(); ++i)
-        record.entries.push_back({std::string("leaf/").append(names[i]), digests[i]});
+    const std::pair<const char*, const Tensor&> inputs[] = {{"batch/x", batch.x},
+                                                            {"batch/labels", batch.labels},
+                                                            {"draws", draws},
+                                                            {"scale", scale_used},
+                                                            {"lr", lr}};
+    if (digests) {
+      if (state_digests.empty()) digest_state(*digests);
+      std::vector<const Tensor*> values;
+      for (const auto& [name, value] : inputs) values.push_back(&value);
+      const std::vector<Digest>& input_digests = digests->of(values);
+      const auto add = [&](const std::string& name, const Digest& digest) {
+        record.entries.push_back({"leaf/" + name, digest});
+      };
+      auto digest = state_digests.cbegin();
+      visit_state([&](const std::string& name, const Tensor&) { add(name, *digest++); });
+      digest = input_digests.cbegin();
+      for (const auto& [name, value] : inputs) add(name, *digest++);
     }
     if (!witness) return;
-    for (size_t i = 0; i < names.size(); ++i) witness->on_leaf(std::string(names[i]), *values[i]);
+    visit_state([&](const std::string& name, const Tensor& value) { witness->on_leaf(name, value); });
+    for (const auto& [name, value] : inputs) witness->on_leaf(name, value);
   }
 
   // Scaled backward pass, verdict, then the update or the skip.
@@ -339,6 +349,8 @@ struct Trainer::Parts {
   amp::ScalerState scale;
   int64_t next = 0, advances = 0;
   size_t entries = 0;  // of the step before
+  std::vector<Digest>
+      state_digests;  // of the state as it is between two steps, as visit_state has it; or empty
   Digest root;
   Witness* witness = nullptr;
 };
@@ -371,9 +383,10 @@ StepRecord Trainer::step() {
 
   const Detail detail = harness::detail(p.recipe);
   record.entries.reserve(p.entries);
-  if (detail != Detail::kOff || p.witness) p.take_leaves(batch, detail != Detail::kOff, record);
   FanOut observers;
   DigestObserver digests(record.entries);
+  if (detail != Detail::kOff || p.witness)
+    p.take_leaves(batch, detail == Detail::kOff ? nullptr : &digests, record);
   amp::UnderflowObserver underflow;
   if (detail == Detail::kOps) observers.add(&digests);
   if (p.witness) observers.add(p.witness);
@@ -384,6 +397,7 @@ StepRecord Trainer::step() {
     const Surround surround(&p.autocast, observers.empty() ? nullptr : &observers, record.step, p.seed(),
                             true);
     p.train(batch, record);
+    if (detail != Detail::kOff) p.digest_state(digests);
   }
   record.underflow = underflow.counts();
   p.advance(record);
