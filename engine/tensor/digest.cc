@@ -107,18 +107,19 @@ Digest digest_header(const Tensor& tensor) {
   return digest_bytes(header, length * sizeof(int64_t));
 }
 
-// What one thread digests at once, of a contiguous tensor.
+// What one thread digests at once. It has all that the thread needs: what another core wrote is slow to read.
 struct Block {
-  const Tensor* tensor;
-  int64_t begin, size;  // bytes within the tensor
-  int64_t range;        // which thread's it is
-  size_t part;          // where its digest goes
+  Dtype dtype;
+  const std::byte* bytes;
+  int64_t size_bytes;
+  int64_t range;  // which thread's it is
+  size_t part;    // where its digest goes
 };
 
 Digest digest_block(const Block& block) {
-  return visit(block.tensor->dtype(), [&]<class T>() {
-    constexpr auto kSize = static_cast<int64_t>(sizeof(T));
-    return digest_elements(block.tensor->data<T>() + block.begin / kSize, block.size / kSize);
+  return visit(block.dtype, [&]<class T>() {
+    return digest_elements(reinterpret_cast<const T*>(block.bytes),
+                           block.size_bytes / static_cast<int64_t>(sizeof(T)));
   });
 }
 
@@ -141,12 +142,14 @@ std::vector<Digest> digests(const std::vector<const Tensor*>& tensors) {
     parts.push_back(digest_header(*tensor));
     // Each tensor is shared as parallel_for shares it among the threads that write it: what another core has in its
     // caches takes twice as long to read as what is in one's own.
+    const auto* const bytes = static_cast<const std::byte*>(tensor->raw());
     const int64_t size_bytes = tensor->size_bytes(),
                   own_ranges = std::clamp<int64_t>(size_bytes / kBytesPerThread, 1, threads());
     ranges = std::max(ranges, own_ranges);
     for (int64_t begin = 0; begin < size_bytes; begin += kBlockBytes) {
       const int64_t size = std::min(kBlockBytes, size_bytes - begin), middle = begin + size / 2;
-      blocks.push_back({tensor, begin, size, middle * own_ranges / size_bytes, parts.size()});
+      blocks.push_back(
+          {tensor->dtype(), bytes + begin, size, middle * own_ranges / size_bytes, parts.size()});
       parts.emplace_back();
     }
     ends.push_back(parts.size());
