@@ -61,12 +61,12 @@ TEST_CASE("batch_norm: evaluation uses the running statistics and leaves them") 
 
 TEST_CASE("batch_norm: the front function hands back running statistics and follows the training flag") {
   const Variable x(Tensor::from({2, 1}, Dtype::kF32, {1, 3})), one(row({1})), zero(row({0}));
-  const BatchNormResult trained = batch_norm(x, one, zero, zero, one, 0.5, 0);
+  const BatchNormResult trained = batch_norm(x, one, zero, zero, one, {.momentum = 0.5, .eps = 0});
   CHECK(trained.y.value().to_vector() == std::vector<double>{-1, 1});
   CHECK(trained.running_mean.at(0) == 1);
   CHECK(trained.running_var.at(0) == 1.5);
   execution().training = false;
-  const BatchNormResult evaluated = batch_norm(x, one, zero, zero, one, 0.5, 0);
+  const BatchNormResult evaluated = batch_norm(x, one, zero, zero, one, {.momentum = 0.5, .eps = 0});
   execution().training = true;
   CHECK(evaluated.y.value().to_vector() == std::vector<double>{1, 3});
 }
@@ -117,9 +117,9 @@ TEST_CASE("norms: bad input is refused with shapes and formats") {
     return Tensor::zeros(shape, dtype);
   };
   const Tensor c = zeros({2});
-  CHECK(refusal("batch_norm", {zeros({4, 3}), c, c, c, c}, kTrain) ==
+  CHECK(refusal("batch_norm", {zeros({4, 3}), c, c, c, c, Tensor()}, kTrain) ==
         "batch_norm: parameters and statistics must be [C]: x [4, 3] f32, [2] f32");
-  CHECK(refusal("batch_norm", {zeros({1, 2}), c, c, c, c}, kTrain) ==
+  CHECK(refusal("batch_norm", {zeros({1, 2}), c, c, c, c, Tensor()}, kTrain) ==
         "batch_norm: training needs two elements a channel for a variance: x [1, 2] f32");
   CHECK(refusal("batch_norm", {zeros({4, 2}, Dtype::kF16), c, zeros({2}, Dtype::kF16), c, c}, kTrain) ==
         "batch_norm: parameters and statistics must be f32 beside x [4, 2] f16: [2] f16");
