@@ -2,6 +2,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/batch_norm.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 
 #include <algorithm>
@@ -59,21 +60,48 @@ HWY_INLINE VF Rounded(VF value) {
   return Widen(format, Narrow(value, format));
 }
 
-// Passes over a channel after the first read a copy: in the tensors its samples lie so far apart, and often by a power of
-// two, that they drive each other out of a cache.
+// Where a result goes. A large one goes past the caches: it would drive out of them what is read, and each of its lines
+// would be read before it is written.
+template <class T>
+class Result {
+ public:
+  Result(const BatchNormShape& shape, void* data) : data_(static_cast<T*>(data)) {
+    constexpr int64_t kLarge = 4 << 20, kAligned = 64, kSize = sizeof(T);
+    streamed_ = shape.samples * shape.channels * shape.positions * kSize >= kLarge &&
+                shape.positions * kSize % kAligned == 0 && reinterpret_cast<uintptr_t>(data) % kAligned == 0;
+  }
+
+  bool wanted() const { return data_ != nullptr; }
+
+  template <class Vector>
+  HWY_INLINE void store(const Vector& vector, VF value, int64_t i) const {
+    if (streamed_)
+      hn::Stream(Narrow(value, data_), DBits<T>(), Bits(data_ + i));
+    else
+      vector.store(value, data_ + i);
+  }
+
+ private:
+  T* data_;
+  bool streamed_;
+};
+
+// The first pass over a channel copies it for the others: its samples lie apart, often by a power of two, and would drive
+// each other out of a cache. Behind each begins another page, so the next one is asked for ahead.
 template <class T, class Y>
 void Forward(const Channel& channel, const BatchNormForward& call) {
   const T* const x = static_cast<const T*>(call.x);
   const Y* const residual = static_cast<const Y*>(call.residual);
-  Y* const y = static_cast<Y*>(call.y);
+  const Result<Y> y(channel.shape, call.y);
   const bool relu = call.relu;
-  const int64_t n = channel.shape.positions, c = channel.c;
+  const int64_t n = channel.shape.positions, c = channel.c, ahead = channel.shape.channels * n;
   const Scratch scratch(channel.size());
   float* const copy = scratch.data();
   const DF d;
   SumChannel<1>(channel,
                 [=](LaneSum(&sums)[1], int64_t begin, int64_t copied) HWY_ATTR {
                   ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
+                    hwy::Prefetch(x + begin + ahead + i);
                     vector.store(vector.load(x + begin + i), copy + copied + i);
                   });
                   sums[0].add(copy + copied, n);
@@ -93,9 +121,12 @@ void Forward(const Channel& channel, const BatchNormForward& call) {
   ForSamples(channel, [=](int64_t begin, int64_t copied) HWY_ATTR {
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
       VF value = hn::MulAdd(Normalized(vector.load(copy + copied + i), mean, r), gamma, beta);
-      if (residual) value = hn::Add(Rounded<T>(value), vector.load(residual + begin + i));
+      if (residual) {
+        hwy::Prefetch(residual + begin + ahead + i);
+        value = hn::Add(Rounded<T>(value), vector.load(residual + begin + i));
+      }
       if (relu) value = PassedByRelu(value, value);
-      vector.store(value, y + begin + i);
+      y.store(vector, value, begin + i);
     });
   });
 }
@@ -104,8 +135,9 @@ template <class T, class Y>
 void Backward(const Channel& channel, const BatchNormBackward& call) {
   const T* const x = static_cast<const T*>(call.x);
   const Y *const y = static_cast<const Y*>(call.y), *const dy = static_cast<const Y*>(call.dy);
-  Y* const dresidual = static_cast<Y*>(call.dresidual);
-  const int64_t n = channel.shape.positions, c = channel.c;
+  const Result<Y> dresidual(channel.shape, call.dresidual);
+  const Result<T> dx(channel.shape, call.dx);
+  const int64_t n = channel.shape.positions, c = channel.c, ahead = channel.shape.channels * n;
   const Scratch scratch(2 * channel.size());
   float *const gradients = scratch.data(), *const xhats = gradients + channel.size();
   const DF d;
@@ -114,25 +146,29 @@ void Backward(const Channel& channel, const BatchNormBackward& call) {
                 [=](LaneSum(&sums)[2], int64_t begin, int64_t copied) HWY_ATTR {
                   float *const g = gradients + copied, *const xhat = xhats + copied;
                   ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
+                    hwy::Prefetch(x + begin + ahead + i);
+                    hwy::Prefetch(dy + begin + ahead + i);
                     VF gradient = vector.load(dy + begin + i);
-                    if (y) gradient = PassedByRelu(vector.load(y + begin + i), gradient);
-                    if (dresidual) vector.store(gradient, dresidual + begin + i);
-                    vector.store(Rounded<T>(gradient), g + i);
+                    if (y) {
+                      hwy::Prefetch(y + begin + ahead + i);
+                      gradient = PassedByRelu(vector.load(y + begin + i), gradient);
+                    }
                     vector.store(Normalized(vector.load(x + begin + i), mean, r), xhat + i);
+                    vector.store(Rounded<T>(gradient), g + i);
+                    if (dresidual.wanted()) dresidual.store(vector, gradient, begin + i);
                   });
                   sums[0].add(g, n);
                   sums[1].add(n, [=](auto vector, int64_t i)
                                      HWY_ATTR { return hn::Mul(vector.load(g + i), vector.load(xhat + i)); });
                 },
                 {call.s1 + c, call.s2 + c});
-  T* const dx = static_cast<T*>(call.dx);
-  if (dx == nullptr) return;
+  if (!dx.wanted()) return;
   const VF scale = hn::Set(d, call.gamma[c] * call.r[c]);
   const VF m1 = hn::Set(d, call.s1[c] / channel.terms()), m2 = hn::Set(d, call.s2[c] / channel.terms());
   ForSamples(channel, [=](int64_t begin, int64_t copied) HWY_ATTR {
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
       const VF g = vector.load(gradients + copied + i), xhat = vector.load(xhats + copied + i);
-      vector.store(GradientOfNormalized(scale, g, m1, xhat, m2), dx + begin + i);
+      dx.store(vector, GradientOfNormalized(scale, g, m1, xhat, m2), begin + i);
     });
   });
 }
@@ -150,10 +186,12 @@ void VisitFormats(const BatchNormShape& shape, Body body) {
 
 void forward_channel(const BatchNormShape& shape, int64_t c, const BatchNormForward& call) {
   VisitFormats(shape, [&]<class T, class Y>() HWY_ATTR { Forward<T, Y>({shape, c}, call); });
+  hwy::FlushStream();
 }
 
 void backward_channel(const BatchNormShape& shape, int64_t c, const BatchNormBackward& call) {
   VisitFormats(shape, [&]<class T, class Y>() HWY_ATTR { Backward<T, Y>({shape, c}, call); });
+  hwy::FlushStream();
 }
 
 }  // namespace

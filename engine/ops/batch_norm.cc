@@ -89,8 +89,8 @@ Tensor moved(const Tensor& old, const Tensor& value, double momentum) {
 Tensor followed(const OpCall& call, const Way& way, Tensor y) {
   if (call.inputs[kResidual].defined()) {
     const Dtype format = result_format(call);
-    y = (op("add").*
-         way.forward)({{way.steps.rounded(y, format), way.steps.rounded(call.inputs[kResidual], format)}, {}, {}})[0];
+    y = (op("add").*way.forward)(
+        {{way.steps.rounded(y, format), way.steps.rounded(call.inputs[kResidual], format)}, {}, {}})[0];
   }
   return ends_in_relu(call) ? (op("relu").*way.forward)({{y}, {}, {}})[0] : y;
 }
