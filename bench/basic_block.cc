@@ -2,9 +2,7 @@
 
 #include <cmath>
 
-#include "engine/ops/add.h"
 #include "engine/ops/conv2d.h"
-#include "engine/ops/relu.h"
 
 namespace faultline::bench {
 
@@ -34,8 +32,8 @@ std::vector<Tensor> BasicBlock::step(Observer* observer) {
   begin_step(0);
   const Variable x(x_, true, "x");
   const std::vector<int64_t> one = {1, 1};
-  const Variable h = relu(bn1_(conv2d(x, conv1_, {}, one, one)));
-  const Variable y = relu(add(bn2_(conv2d(h, conv2_, {}, one, one)), x));
+  const Variable h = bn1_(conv2d(x, conv1_, {}, one, one), {.relu = true});
+  const Variable y = bn2_(conv2d(h, conv2_, {}, one, one), {.residual = x, .relu = true});
   y.backward(dy_.to(y.value().dtype()));
   execution() = {};
   return {y.value(), x.grad(), conv1_.grad(), conv2_.grad()};

@@ -2,6 +2,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/batch_norm.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include "engine/kernels/elementwise.h"
 #include "engine/kernels/lanes-inl.h"
 #include "engine/kernels/normalize-inl.h"
+#include "engine/kernels/relu-inl.h"
+#include "engine/kernels/scratch.h"
 #include "engine/numerics/sum.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,91 +21,177 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
-// One channel: where its samples begin.
+// One channel: where its samples begin, in the tensors and in a copy.
 struct Channel {
   Channel(const BatchNormShape& shape, int64_t c) : shape(shape), c(c) {}
   int64_t begin(int64_t sample) const { return (sample * shape.channels + c) * shape.positions; }
-  float terms() const { return static_cast<float>(shape.samples * shape.positions); }
+  int64_t size() const { return shape.samples * shape.positions; }
+  float terms() const { return static_cast<float>(size()); }
 
   const BatchNormShape& shape;
   int64_t c;
 };
 
-// Writes kSums sums over the channel at once; add(sums, sample begin) folds a sample into them.
+// Calls body(begin, copied): where a sample begins in the tensors and in a copy of the channel.
+template <class Body>
+HWY_INLINE void ForSamples(const Channel& channel, Body body) {
+  for (int64_t sample = 0; sample < channel.shape.samples; ++sample) {
+    body(channel.begin(sample), sample * channel.shape.positions);
+  }
+}
+
+// Writes kSums sums over the channel at once; add(sums, begin, copied) folds a sample into them.
 template <int kSums, class Add>
 HWY_INLINE void SumChannel(const Channel& channel, Add add, float* const (&out)[kSums]) {
   std::vector<float> leaves[kSums];
   for (int64_t sample = 0; sample < channel.shape.samples;) {
     const int64_t end = std::min(sample + kLeafSamples, channel.shape.samples);
     LaneSum sums[kSums];
-    for (; sample < end; ++sample) add(sums, channel.begin(sample));
+    for (; sample < end; ++sample) add(sums, channel.begin(sample), sample * channel.shape.positions);
     for (int i = 0; i < kSums; ++i) leaves[i].push_back(sums[i].total());
   }
   for (int i = 0; i < kSums; ++i) *out[i] = tree_join(std::move(leaves[i]));
 }
 
+// The value that a tensor of format T keeps.
 template <class T>
+HWY_INLINE VF Rounded(VF value) {
+  const T* const format = nullptr;
+  return Widen(format, Narrow(value, format));
+}
+
+// Where a result goes. A large one goes past the caches: it would drive out of them what is read, and each of its lines
+// would be read before it is written.
+template <class T>
+class Result {
+ public:
+  Result(const BatchNormShape& shape, void* data) : data_(static_cast<T*>(data)) {
+    constexpr int64_t kLarge = 4 << 20, kAligned = 64, kSize = sizeof(T);
+    streamed_ = shape.samples * shape.channels * shape.positions * kSize >= kLarge &&
+                shape.positions * kSize % kAligned == 0 && reinterpret_cast<uintptr_t>(data) % kAligned == 0;
+  }
+
+  bool wanted() const { return data_ != nullptr; }
+
+  template <class Vector>
+  HWY_INLINE void store(const Vector& vector, VF value, int64_t i) const {
+    if (streamed_)
+      hn::Stream(Narrow(value, data_), DBits<T>(), Bits(data_ + i));
+    else
+      vector.store(value, data_ + i);
+  }
+
+ private:
+  T* data_;
+  bool streamed_;
+};
+
+// The first pass over a channel copies it for the others: its samples lie apart, often by a power of two, and would drive
+// each other out of a cache. Behind each begins another page, so the next one is asked for ahead.
+template <class T, class Y>
 void Forward(const Channel& channel, const BatchNormForward& call) {
   const T* const x = static_cast<const T*>(call.x);
-  T* const y = static_cast<T*>(call.y);
-  const int64_t n = channel.shape.positions, c = channel.c;
+  const Y* const residual = static_cast<const Y*>(call.residual);
+  const Result<Y> y(channel.shape, call.y);
+  const bool relu = call.relu;
+  const int64_t n = channel.shape.positions, c = channel.c, ahead = channel.shape.channels * n;
+  const Scratch scratch(channel.size());
+  float* const copy = scratch.data();
   const DF d;
-  SumChannel<1>(channel, [=](LaneSum(&sums)[1], int64_t begin) HWY_ATTR { sums[0].add(x + begin, n); },
+  SumChannel<1>(channel,
+                [=](LaneSum(&sums)[1], int64_t begin, int64_t copied) HWY_ATTR {
+                  ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
+                    hwy::Prefetch(x + begin + ahead + i);
+                    vector.store(vector.load(x + begin + i), copy + copied + i);
+                  });
+                  sums[0].add(copy + copied, n);
+                },
                 {call.mean + c});
   call.mean[c] /= channel.terms();
   const VF mean = hn::Set(d, call.mean[c]);
   SumChannel<1>(channel,
-                [=](LaneSum(&sums)[1], int64_t begin) HWY_ATTR {
+                [=](LaneSum(&sums)[1], int64_t, int64_t copied) HWY_ATTR {
                   sums[0].fold(n, [=](VF lanes, auto vector, int64_t i) HWY_ATTR {
-                    return AddDeviation(lanes, vector.load(x + begin + i), mean);
+                    return AddDeviation(lanes, vector.load(copy + copied + i), mean);
                   });
                 },
                 {call.squares + c});
   call.r[c] = 1 / std::sqrt(call.squares[c] / channel.terms() + call.eps);
   const VF r = hn::Set(d, call.r[c]), gamma = hn::Set(d, call.gamma[c]), beta = hn::Set(d, call.beta[c]);
-  for (int64_t sample = 0; sample < channel.shape.samples; ++sample) {
-    const int64_t begin = channel.begin(sample);
+  ForSamples(channel, [=](int64_t begin, int64_t copied) HWY_ATTR {
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
-      const VF xhat = Normalized(vector.load(x + begin + i), mean, r);
-      vector.store(hn::MulAdd(xhat, gamma, beta), y + begin + i);
+      VF value = hn::MulAdd(Normalized(vector.load(copy + copied + i), mean, r), gamma, beta);
+      if (residual) {
+        hwy::Prefetch(residual + begin + ahead + i);
+        value = hn::Add(Rounded<T>(value), vector.load(residual + begin + i));
+      }
+      if (relu) value = PassedByRelu(value, value);
+      y.store(vector, value, begin + i);
     });
-  }
+  });
 }
 
-template <class T>
+template <class T, class Y>
 void Backward(const Channel& channel, const BatchNormBackward& call) {
-  const T *const x = static_cast<const T*>(call.x), *const dy = static_cast<const T*>(call.dy);
-  const int64_t n = channel.shape.positions, c = channel.c;
+  const T* const x = static_cast<const T*>(call.x);
+  const Y *const y = static_cast<const Y*>(call.y), *const dy = static_cast<const Y*>(call.dy);
+  const Result<Y> dresidual(channel.shape, call.dresidual);
+  const Result<T> dx(channel.shape, call.dx);
+  const int64_t n = channel.shape.positions, c = channel.c, ahead = channel.shape.channels * n;
+  const Scratch scratch(2 * channel.size());
+  float *const gradients = scratch.data(), *const xhats = gradients + channel.size();
   const DF d;
   const VF mean = hn::Set(d, call.mean[c]), r = hn::Set(d, call.r[c]);
   SumChannel<2>(channel,
-                [=](LaneSum(&sums)[2], int64_t begin) HWY_ATTR {
-                  sums[0].add(dy + begin, n);
-                  sums[1].add(n, [=](auto vector, int64_t i) HWY_ATTR {
-                    const VF xhat = Normalized(vector.load(x + begin + i), mean, r);
-                    return hn::Mul(vector.load(dy + begin + i), xhat);
+                [=](LaneSum(&sums)[2], int64_t begin, int64_t copied) HWY_ATTR {
+                  float *const g = gradients + copied, *const xhat = xhats + copied;
+                  ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
+                    hwy::Prefetch(x + begin + ahead + i);
+                    hwy::Prefetch(dy + begin + ahead + i);
+                    VF gradient = vector.load(dy + begin + i);
+                    if (y) {
+                      hwy::Prefetch(y + begin + ahead + i);
+                      gradient = PassedByRelu(vector.load(y + begin + i), gradient);
+                    }
+                    vector.store(Normalized(vector.load(x + begin + i), mean, r), xhat + i);
+                    vector.store(Rounded<T>(gradient), g + i);
+                    if (dresidual.wanted()) dresidual.store(vector, gradient, begin + i);
                   });
+                  sums[0].add(g, n);
+                  sums[1].add(n, [=](auto vector, int64_t i)
+                                     HWY_ATTR { return hn::Mul(vector.load(g + i), vector.load(xhat + i)); });
                 },
                 {call.s1 + c, call.s2 + c});
-  T* const dx = static_cast<T*>(call.dx);
-  if (dx == nullptr) return;
+  if (!dx.wanted()) return;
   const VF scale = hn::Set(d, call.gamma[c] * call.r[c]);
   const VF m1 = hn::Set(d, call.s1[c] / channel.terms()), m2 = hn::Set(d, call.s2[c] / channel.terms());
-  for (int64_t sample = 0; sample < channel.shape.samples; ++sample) {
-    const int64_t begin = channel.begin(sample);
+  ForSamples(channel, [=](int64_t begin, int64_t copied) HWY_ATTR {
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
-      const VF xhat = Normalized(vector.load(x + begin + i), mean, r);
-      vector.store(GradientOfNormalized(scale, vector.load(dy + begin + i), m1, xhat, m2), dx + begin + i);
+      const VF g = vector.load(gradients + copied + i), xhat = vector.load(xhats + copied + i);
+      dx.store(vector, GradientOfNormalized(scale, g, m1, xhat, m2), begin + i);
     });
-  }
+  });
+}
+
+// Calls body with the types of x and y.
+template <class Body>
+void VisitFormats(const BatchNormShape& shape, Body body) {
+  VisitKernelFormat(shape.x, [&]<class T>() HWY_ATTR {
+    if (shape.y == shape.x)
+      body.template operator()<T, T>();
+    else
+      body.template operator()<T, float>();
+  });
 }
 
 void forward_channel(const BatchNormShape& shape, int64_t c, const BatchNormForward& call) {
-  VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR { Forward<T>({shape, c}, call); });
+  VisitFormats(shape, [&]<class T, class Y>() HWY_ATTR { Forward<T, Y>({shape, c}, call); });
+  hwy::FlushStream();
 }
 
 void backward_channel(const BatchNormShape& shape, int64_t c, const BatchNormBackward& call) {
-  VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR { Backward<T>({shape, c}, call); });
+  VisitFormats(shape, [&]<class T, class Y>() HWY_ATTR { Backward<T, Y>({shape, c}, call); });
+  hwy::FlushStream();
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ std::vector<bool> first_axes(const OpCall& call) {
 
 void check(const OpCall& call) {
   const Tensor &x = call.inputs[kX], &gamma = call.inputs[kGamma], &beta = call.inputs[kBeta];
-  check_norm_formats("layer_norm", call);
+  check_norm_formats("layer_norm", x, {gamma, beta});
   const bool fits = gamma.rank() > 0 && gamma.rank() < x.rank() && gamma.shape() == beta.shape() &&
                     gamma.size() > 0 &&
                     std::equal(gamma.shape().rbegin(), gamma.shape().rend(), x.shape().rbegin());

@@ -142,11 +142,10 @@ NormStatistics norm_statistics(const NormSteps& steps, const Tensor& x, const st
   return {mean, squares, reciprocal_deviation(divided(squares, n), eps)};
 }
 
-void check_norm_formats(const std::string& op, const OpCall& call) {
-  const Tensor& x = call.inputs[0];
+void check_norm_formats(const std::string& op, const Tensor& x, const Tensors& parameters) {
   if (!is_float(x.dtype())) throw Error(ErrorCode::kDtype, op, "x must be a float: " + x.describe());
-  for (const Tensor& parameter : call.inputs) {
-    if (&parameter == &x || parameter.dtype() == compute_format(x)) continue;
+  for (const Tensor& parameter : parameters) {
+    if (parameter.dtype() == compute_format(x)) continue;
     throw Error(ErrorCode::kDtype, op,
                 std::string("parameters and statistics must be ") + name(compute_format(x)) + " beside x " +
                     x.describe() + ": " + parameter.describe());

@@ -36,8 +36,8 @@ Tensor reciprocal_deviation(const Tensor& var, double eps);
 // x / n
 Tensor divided(const Tensor& x, int64_t n);
 
-// Throws kDtype unless inputs[0] is a float and the others are f32 (f64 where it is f64).
-void check_norm_formats(const std::string& op, const OpCall& call);
+// Throws kDtype unless x is a float and the parameters are f32 (f64 where it is f64).
+void check_norm_formats(const std::string& op, const Tensor& x, const Tensors& parameters);
 
 // A bound of the error of the statistics of one group of n values, as f64.
 struct NormMoments {

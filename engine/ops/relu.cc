@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>
 
 #include "engine/kernels/elementwise-inl.h"
+#include "engine/kernels/relu-inl.h"
 #include "engine/ops/unary.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -14,17 +15,13 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
-HWY_INLINE VF zero_unless_passed(VF x, VF value) {
-  return hn::IfThenZeroElse(hn::Le(x, hn::Zero(DF())), value);
-}
-
 void relu_forward(const ElementwiseCall& call) {
-  MapElements<1>(call, [](VF x) HWY_ATTR { return zero_unless_passed(x, x); });
+  MapElements<1>(call, [](VF x) HWY_ATTR { return PassedByRelu(x, x); });
 }
 
 // y is above zero or NaN where x is, and the op above has just read it.
 void relu_backward(const ElementwiseCall& call) {
-  MapElements<3>(call, [](VF dy, VF, VF y) HWY_ATTR { return zero_unless_passed(y, dy); });
+  MapElements<3>(call, [](VF dy, VF, VF y) HWY_ATTR { return PassedByRelu(y, dy); });
 }
 
 }  // namespace

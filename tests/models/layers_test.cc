@@ -43,6 +43,16 @@ TEST_CASE("batch_norm layer: running statistics move by a tenth in training and 
   CHECK(variance.value().to_vector() == before);
 }
 
+TEST_CASE("batch_norm layer: what follows it runs in the same op") {
+  Parameters parameters(1);
+  BatchNorm layer(parameters, "bn1", 1);
+  const Variable x(Tensor::from({2, 1}, Dtype::kF32, {1, 3})),
+      skip(Tensor::from({2, 1}, Dtype::kF32, {4, -3}));
+  const Tensor y = layer(x, {.residual = skip, .relu = true}).value();
+  CHECK(y.at(0) == Approx(3).epsilon(1e-4));
+  CHECK(y.at(1) == 0);
+}
+
 TEST_CASE("layer_norm layer: rows get mean 0 and variance 1") {
   Parameters parameters(1);
   const LayerNorm layer(parameters, "ln1", {50});
