@@ -136,16 +136,20 @@ struct Stepped {
   int64_t step;
 };
 
-// Packed, the processor sees by itself what comes next, but for the next group: each panel asks for its share of that,
-// and of what is wanted soon.
+// Read for each panel: the first time a group comes from far away, so each panel asks for its share of the next one, and
+// of what is wanted soon.
 struct SteppedRight : Stepped {
   HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
   HWY_INLINE void prefetch_next() {
-    for (int64_t line = 0; line < kNextLines; ++line, next += kLine) hwy::Prefetch(next);
+    for (int64_t pair = 0; pair < next_pairs; ++pair, next += next_step) {
+      hwy::Prefetch(next);
+      hwy::Prefetch(next + kLine);
+    }
     for (const float*& line : soon) hwy::Prefetch(line), line += kLine;
   }
-  static constexpr int64_t kLine = 16, kNextLines = 2;
+  static constexpr int64_t kLine = 16;
   const float* next;
+  int64_t next_step, next_pairs;  // pairs of lines so far apart: of a packed group, or a row each
   std::array<const float*, 2> soon;
 };
 
@@ -319,13 +323,15 @@ void RunChains(const ChainBlock& block) {
   };
   const auto stepped = [&](int64_t group, int64_t panel) {
     const float* const data = block.right + group * block.right_group;
-    const int64_t lines = (block.depth + kStepsAhead - 1) / kStepsAhead * SteppedRight::kLine;
-    SteppedRight right{{data, block.right_step},
-                       data + block.right_group + panel * lines * SteppedRight::kNextLines,
-                       {data, data}};
+    const int64_t panels = block.last_panel - block.first_panel, times = ceil_div(block.depth, kStepsAhead);
+    const bool packed = block.right_step <= block.right_group;
+    const int64_t step = packed ? 2 * SteppedRight::kLine : block.right_step,
+                  pairs = packed ? 1 : ceil_div(kStepsAhead, panels);
+    const float* const next = data + block.right_group + panel * times * pairs * step;
+    SteppedRight right{{data, block.right_step}, next, step, pairs, {data, data}};
     for (size_t i = 0; i < block.soon.size(); ++i) {
       if (block.soon[i])
-        right.soon[i] = block.soon[i] + (group * (block.last_panel - block.first_panel) + panel) * lines;
+        right.soon[i] = block.soon[i] + (group * panels + panel) * times * SteppedRight::kLine;
     }
     return right;
   };
