@@ -307,7 +307,7 @@ void RunGatheredInRuns(const ChainBlock& block, const RightOfGroup& right_of) {
 template <class Step>
 void RunChains(const ChainBlock& block) {
   constexpr int kWholePanel = ChainBlock::kWholePanel;
-  const int64_t first = block.panels.begin(block.first_panel);
+  const int64_t first = block.panels.begin(block.first_panel), two = hn::Lanes(DF()) * kVectors;
   // Each from row i of the panel [begin, begin + rows) on.
   const auto panel = [&](int64_t begin, int64_t rows, int64_t i) {
     return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows + i, rows};
@@ -327,7 +327,10 @@ void RunChains(const ChainBlock& block) {
     const bool packed = block.right_step <= block.right_group;
     const int64_t step = packed ? 2 * SteppedRight::kLine : block.right_step,
                   pairs = packed ? 1 : ceil_div(kStepsAhead, panels);
-    const float* const next = data + block.right_group + panel * times * pairs * step;
+    // Behind the last group in memory comes the first one of the next steps.
+    const bool last = !packed && (group + 1) * two >= block.columns;
+    const float* const next =
+        (last ? block.right + block.depth * step : data + block.right_group) + panel * times * pairs * step;
     SteppedRight right{{data, block.right_step}, next, step, pairs, {data, data}};
     for (size_t i = 0; i < block.soon.size(); ++i) {
       if (block.soon[i])

@@ -31,6 +31,8 @@ constexpr int64_t kNearStep = 512;
 // A right operand up to this size is in the L2 cache when it is read again. One that fills a shared cache at most may be
 // read from there by few rows.
 constexpr int64_t kCachedElements = 1 << 18, kSharedElements = 1 << 22, kFewRows = 128;
+// So few rows read it so seldom that copying it takes longer.
+constexpr int64_t kFewestRows = 32;
 // So few outputs are not cut for threads where k can be.
 constexpr int64_t kFewOutputs = 4096;
 // Multiply-adds that are worth a thread.
@@ -107,7 +109,7 @@ class ChainProduct {
     if (right.stride != 1 || left.size >= kPackingPays) return false;
     if (right.size <= register_block(right.size).columns) return true;
     const int64_t elements = right.size * args_.K;
-    return (right.k_stride <= kNearStep && elements <= kCachedElements) ||
+    return (right.k_stride <= kNearStep && (elements <= kCachedElements || left.size <= kFewestRows)) ||
            (left.size <= kFewRows && elements <= kSharedElements);
   }
 
@@ -149,7 +151,10 @@ class ChainProduct {
   }
 
   LeftLayout layout_of_left() const {
-    const bool pays = tile_columns_ >= kPackingPays && panels_.count > 1;
+    // Where the right operand comes from far away, a group of it is better read for all panels at once; but not if the
+    // left one had to be transposed for that.
+    const bool far = right_.size * args_.K > kCachedElements && stays_in_place(left_, right_);
+    const bool pays = (tile_columns_ >= kPackingPays || (far && left_.k_stride != 1)) && panels_.count > 1;
     if (formats_.accumulate != Dtype::kF32) return LeftLayout::kPanels;
     if (pays || !can_stay(left_)) return LeftLayout::kPanels;
     return left_.k_stride == 1 ? LeftLayout::kAlongK : LeftLayout::kAdjacent;
