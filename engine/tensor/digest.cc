@@ -95,16 +95,10 @@ Digest digest_elements(const T* elements, int64_t count) {
   }
 }
 
-Digest digest_header(const Tensor& tensor) {
-  constexpr size_t kOrdinaryRank = 6;  // a header of more takes memory from the heap
-  const size_t length = 2 + tensor.shape().size();
-  std::array<int64_t, 2 + kOrdinaryRank> ordinary;
-  std::vector<int64_t> longer(length > ordinary.size() ? length : 0);
-  int64_t* const header = longer.empty() ? ordinary.data() : longer.data();
-  header[0] = static_cast<int64_t>(tensor.dtype());
-  header[1] = tensor.rank();
-  std::copy(tensor.shape().begin(), tensor.shape().end(), header + 2);
-  return digest_bytes(header, length * sizeof(int64_t));
+Digest digest_header(const Tensor& tensor, std::pmr::memory_resource* memory) {
+  std::pmr::vector<int64_t> header({static_cast<int64_t>(tensor.dtype()), tensor.rank()}, memory);
+  header.insert(header.end(), tensor.shape().begin(), tensor.shape().end());
+  return digest_bytes(header.data(), header.size() * sizeof(int64_t));
 }
 
 // What one thread digests at once. It has all that the thread needs: what another core wrote is slow to read.
@@ -139,7 +133,7 @@ std::vector<Digest> digests(const std::vector<const Tensor*>& tensors) {
   int64_t ranges = 1;
   for (const Tensor* tensor : tensors) {
     if (!tensor->is_contiguous()) tensor = &copies.emplace_back(tensor->contiguous());
-    parts.push_back(digest_header(*tensor));
+    parts.push_back(digest_header(*tensor, &memory));
     // Each tensor is shared as parallel_for shares it among the threads that write it: what another core has in its
     // caches takes twice as long to read as what is in one's own.
     const auto* const bytes = static_cast<const std::byte*>(tensor->raw());
