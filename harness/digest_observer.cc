@@ -27,20 +27,18 @@ void DigestObserver::on_op(const OpEvent& event) {
 
 const std::vector<Digest>& DigestObserver::of(const std::vector<const Tensor*>& tensors) {
   fresh_.clear();
-  digests_.clear();
-  for (const Tensor* tensor : tensors) {
-    const Digest* const known = find(*tensor);
-    digests_.push_back(known ? *known : Digest());
-    if (!known) fresh_.push_back(tensor);
+  where_.clear();
+  digests_.resize(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (const Digest* known = find(*tensors[i])) {
+      digests_[i] = *known;
+    } else {
+      fresh_.push_back(tensors[i]);
+      where_.push_back(i);
+    }
   }
   const std::vector<Digest> made = digests(fresh_);
-  auto next = made.begin();
-  auto fresh = fresh_.begin();
-  for (size_t i = 0; i < tensors.size() && fresh != fresh_.end(); ++i) {
-    if (tensors[i] != *fresh) continue;
-    digests_[i] = *next++;
-    ++fresh;
-  }
+  for (size_t i = 0; i < made.size(); ++i) digests_[where_[i]] = made[i];
   return digests_;
 }
 

@@ -17,7 +17,7 @@ class DigestObserver : public Observer {
   explicit DigestObserver(std::vector<Entry>& entries) : entries_(entries) {}
   void on_op(const OpEvent& event) override;
 
-  // Returns the digest of each tensor, in one go for those that are not known.
+  // Returns the digest of each tensor, in one go for those that are not known. They stay until the next call or event.
   const std::vector<Digest>& of(const std::vector<const Tensor*>& tensors);
 
  private:
@@ -34,6 +34,7 @@ class DigestObserver : public Observer {
   std::vector<Digested> known_;  // large outputs of the last op, all of the optimizer's
   // Members keep their memory from op to op.
   std::vector<const Tensor*> outputs_, fresh_;
+  std::vector<size_t> where_;  // each of the fresh ones stands
   std::vector<Digest> digests_;
 };
 
