@@ -19,22 +19,29 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The accumulators, two vectors of the right operand and one broadcast fill the registers. One vector takes
-// as many rows as hide the latency of an addition.
-constexpr int kVectors = 2;
-constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : HWY_TARGET == HWY_NEON ? 12 : 14;
-constexpr int kRowsOfOneVector = HWY_TARGET == HWY_AVX2 ? 12 : 15;
-// Where the right operand lies in memory, few rows take four vectors: that hides more of what its loads cost.
-constexpr int kRowsOfFourVectors = HWY_TARGET == HWY_AVX2 ? 0 : 6;
-static_assert(kRowsOfOneVector <= ChainBlock::kWholePanel);
+// Rows beside so many vectors of columns: the accumulators, the vectors of the right operand and one broadcast fill the
+// registers. One vector takes as many rows as hide the latency of an addition. A broadcast serves all vectors of its
+// row, so four of them need the fewest loads: what another thread of the core slows down most.
+constexpr std::array<int, 4> kRows = HWY_TARGET == HWY_AVX2   ? std::array{12, 6, 0, 0}
+                                     : HWY_TARGET == HWY_NEON ? std::array{15, 12, 0, 0}
+                                                              : std::array{15, 14, 9, 6};
+static_assert(kRows[0] <= ChainBlock::kWholePanel);
+constexpr int kMostSums = 28;  // in vectors
+
+constexpr int64_t MostVectors(const std::array<int, 4>& rows) { return 4 - std::ranges::count(rows, 0); }
 
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
 
+RegisterBlock Block(int64_t columns) {
+  const int64_t lanes = hn::Lanes(DF());
+  const int64_t vectors = std::clamp<int64_t>(ceil_div(columns, lanes), 1, MostVectors(kRows));
+  return {kRows[vectors - 1], vectors * lanes};
+}
+
 // One step of a chain: sum + a * b, rounded once to f32 or to f16.
 struct F32Step {
-  static constexpr int kMostRows = kRowsOfOneVector, kMostRowsOfTwo = kRows,
-                       kMostRowsOfFour = kRowsOfFourVectors;
+  static constexpr std::array<int, 4> kMostRows = kRows;
   static constexpr bool kInMemory = true;
   static HWY_INLINE VF next(VF a, VF b, VF sum) { return hn::MulAdd(a, b, sum); }
 };
@@ -45,7 +52,7 @@ struct F32Step {
 // Elsewhere the error of the addition (Knuth's two-sum, exact here) turns an even sum towards the exact one.
 // More rows would not fit into the registers beside its intermediate values.
 struct F16Step {
-  static constexpr int kMostRows = 6, kMostRowsOfTwo = 4, kMostRowsOfFour = 0;
+  static constexpr std::array<int, 4> kMostRows = {6, 4, 0, 0};
   static constexpr bool kInMemory = false;  // whether it takes a left operand as it lies
   static constexpr bool kCuts = HWY_ARCH_X86;
 
@@ -104,7 +111,7 @@ struct AlongKLeft {
     constexpr int64_t kAhead = 4 * kStepsAhead;  // a line each
     for (int i = 0; i < rows; ++i) hwy::Prefetch(row[i / 3] + kAhead + i % 3 * step);
   }
-  const float* row[(kRowsOfOneVector + 2) / 3];
+  const float* row[(kRows[0] + 2) / 3];
   int64_t step;
 };
 
@@ -123,14 +130,13 @@ struct GatheredLeft {
   HWY_INLINE void advance(int64_t steps) { offset += steps; }
   HWY_INLINE void prefetch_step(int64_t) const {}
   HWY_INLINE void prefetch_lines(int) const {}
-  std::array<const float*, (kRowsOfOneVector + run - 1) / run> row;
+  std::array<const float*, (kRows[0] + run - 1) / run> row;
   const int64_t* offset;
 };
 
 // A group of the right operand, from some k on.
 struct Stepped {
-  static constexpr bool kIsContiguous = false;
-  HWY_INLINE const float* at(int64_t k) const { return data + k * step; }
+  HWY_INLINE const float* at(int64_t k, int v) const { return data + k * step + v * hn::Lanes(DF()); }
   HWY_INLINE void advance(int64_t steps) { data += steps * step; }
   const float* data;
   int64_t step;
@@ -139,43 +145,43 @@ struct Stepped {
 // Read for each panel: the first time a group comes from far away, so each panel asks for its share of the next one, and
 // of what is wanted soon.
 struct SteppedRight : Stepped {
-  HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
-  HWY_INLINE void prefetch_next() {
-    for (int64_t pair = 0; pair < next_pairs; ++pair, next += next_step) {
-      hwy::Prefetch(next);
-      hwy::Prefetch(next + kLine);
+  HWY_INLINE void prefetch_step(int64_t, int) const {}
+  HWY_INLINE void prefetch_next(int vectors) {
+    for (int64_t row = 0; row < next_rows; ++row, next += next_step) {
+      for (int v = 0; v < vectors; ++v) hwy::Prefetch(next + v * kLine);
     }
     for (const float*& line : soon) hwy::Prefetch(line), line += kLine;
   }
   static constexpr int64_t kLine = 16;
   const float* next;
-  int64_t next_step, next_pairs;  // pairs of lines so far apart: of a packed group, or a row each
+  int64_t next_step, next_rows;  // rows of it so far apart, so many at a time
   std::array<const float*, 2> soon;
 };
 
 struct SteppedRightInMemory : Stepped {
-  HWY_INLINE void prefetch_step(int64_t k, int64_t width) const {
-    const float* ahead = data + (k + kStepsAhead) * step;
-    hwy::Prefetch(ahead);
-    hwy::Prefetch(ahead + width - 1);
+  HWY_INLINE void prefetch_step(int64_t k, int vectors) const {
+    for (int v = 0; v < vectors; ++v) hwy::Prefetch(at(k + kStepsAhead, v));
+    hwy::Prefetch(at(k + kStepsAhead, vectors - 1) + hn::Lanes(DF()) - 1);
   }
-  HWY_INLINE void prefetch_next() {}
+  HWY_INLINE void prefetch_next(int) {}
 };
 
 struct OffsetRight {
-  static constexpr bool kIsContiguous = true;
-  HWY_INLINE const float* at(int64_t k) const { return data + offset[k]; }
+  HWY_INLINE const float* at(int64_t k, int v) const { return data + offset[k] + v * hn::Lanes(DF()); }
   HWY_INLINE void advance(int64_t steps) { offset += steps; }
-  HWY_INLINE void prefetch_step(int64_t, int64_t) const {}
-  HWY_INLINE void prefetch_next() {}
+  HWY_INLINE void prefetch_step(int64_t, int) const {}
+  HWY_INLINE void prefetch_next(int) {}
   const float* data;
   const int64_t* offset;
 };
 
 template <class Step, int rows, int vectors, class Left, class Right>
-HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool adds, float* out, int64_t ld) {
+HWY_NOINLINE void RegisterChains(const Left& left_begin, const Right& right_begin, int64_t depth, bool adds,
+                                 float* out, int64_t ld) {
   const DF d;
   const int64_t lanes = hn::Lanes(d);
+  Left left = left_begin;
+  Right right = right_begin;
   VF sum[rows][vectors];
 #pragma GCC unroll 15
   for (int i = 0; i < rows; ++i) {
@@ -188,13 +194,13 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
   for (int64_t steps; depth > 0; depth -= steps) {
     steps = std::min(kStepsAhead, depth);
     left.prefetch_lines(rows);
-    right.prefetch_next();
+    right.prefetch_next(vectors);
     for (int64_t k = 0; k < steps; ++k) {
       VF column[vectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, right.at(k) + v * lanes);
+      for (int v = 0; v < vectors; ++v) column[v] = hn::LoadU(d, right.at(k, v));
       left.prefetch_step(k);
-      right.prefetch_step(k, vectors * lanes);
+      right.prefetch_step(k, vectors);
 #pragma GCC unroll 15
       for (int i = 0; i < rows; ++i) {
         const VF a = left.at(k, i);
@@ -216,25 +222,19 @@ HWY_NOINLINE void RegisterChains(Left left, Right right, int64_t depth, bool add
 }
 
 template <class Left, class Right>
-using Kernel = void (*)(Left, Right, int64_t depth, bool adds, float* out, int64_t ld);
+using Kernel = void (*)(const Left&, const Right&, int64_t depth, bool adds, float* out, int64_t ld);
 
 template <class Step, class Left, class Right, int vectors, size_t... i>
 constexpr std::array<Kernel<Left, Right>, sizeof...(i)> Kernels(std::index_sequence<i...>) {
   return {RegisterChains<Step, i + 1, vectors, Left, Right>...};
 }
 
-// The vectors of the kernel for so many columns.
-int Vectors(int64_t columns) {
-  const int64_t lanes = hn::Lanes(DF());
-  return columns <= lanes ? 1 : columns <= 2 * lanes ? 2 : 4;
-}
-
 // Where `out` ends with its columns: by way of memory that takes whole vectors.
 template <class Left, class Right>
 void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right, const ChainBlock& block,
                int64_t rows, int64_t columns, float* out) {
-  HWY_ALIGN float whole[std::max(kRows * kVectors, kRowsOfFourVectors * 4) * hn::MaxLanes(DF())];
-  const int64_t width = Vectors(columns) * hn::Lanes(DF());
+  HWY_ALIGN float whole[kMostSums * hn::MaxLanes(DF())];
+  const int64_t width = ceil_div(columns, hn::Lanes(DF())) * hn::Lanes(DF());
   if (block.adds) {
     for (int64_t i = 0; i < rows; ++i) std::copy_n(out + i * block.ld, columns, whole + i * width);
   }
@@ -242,49 +242,47 @@ void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right,
   for (int64_t i = 0; i < rows; ++i) std::copy_n(whole + i * width, columns, out + i * block.ld);
 }
 
-template <class Step, class Left, class Right, class LeftOfPanel, class RightOfGroup>
-void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightOfGroup& right_of) {
-  static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<Step::kMostRows>());
-  static constexpr auto kTwo =
-      Kernels<Step, Left, Right, 2>(std::make_index_sequence<Step::kMostRowsOfTwo>());
-  static constexpr auto kFour = Kernels<Step, Left, Right, 4>(
-      std::make_index_sequence < Right::kIsContiguous ? Step::kMostRowsOfFour : 0 > ());
-  const int64_t lanes = hn::Lanes(DF()), two = lanes * kVectors;
-  const int64_t group = block.panels.rows(0) <= static_cast<int64_t>(kFour.size()) ? 2 * two : two;
+template <class Step, class Left, class Right, class LeftOfPanel, class RightOfPanel>
+void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightOfPanel& right_of) {
+  static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<Step::kMostRows[0]>());
+  static constexpr auto kTwo = Kernels<Step, Left, Right, 2>(std::make_index_sequence<Step::kMostRows[1]>());
+  static constexpr auto kThree =
+      Kernels<Step, Left, Right, 3>(std::make_index_sequence<Step::kMostRows[2]>());
+  static constexpr auto kFour = Kernels<Step, Left, Right, 4>(std::make_index_sequence<Step::kMostRows[3]>());
+  static constexpr std::array<const Kernel<Left, Right>*, 4> kKernels = {kOne.data(), kTwo.data(),
+                                                                         kThree.data(), kFour.data()};
+  const int64_t lanes = hn::Lanes(DF()), group = Block(block.columns).columns;
+  const int64_t most_columns = std::min(group, MostVectors(Step::kMostRows) * lanes);
   const int64_t first = block.panels.begin(block.first_panel);
-  const auto run_rows = [&](const Left& left, const Right& right, int64_t rows, int64_t columns, float* out) {
-    const int vectors = Vectors(columns);
-    const Kernel<Left, Right> kernel = (vectors == 1   ? kOne.data()
-                                        : vectors == 2 ? kTwo.data()
-                                                       : kFour.data())[rows - 1];
-    if (block.whole_vectors || columns % lanes == 0)
-      kernel(left, right, block.depth, block.adds, out, block.ld);
-    else
-      RunWithin(kernel, left, right, block, rows, columns, out);
-  };
   const auto run = [&](int64_t panel, int64_t j) {
     const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
-    const int64_t columns = std::min(group, block.columns - j);
-    const int64_t most = columns <= lanes ? Step::kMostRows : Step::kMostRowsOfTwo;
-    const Right right = right_of(j / two, panel - block.first_panel);
-    float* out = block.out + (begin - first) * block.ld + j;
-    for (int64_t i = 0; i < rows; i += most) {
-      run_rows(left_of(begin, rows, i), right, std::min(most, rows - i), columns, out + i * block.ld);
+    const int64_t columns = std::min(most_columns, block.columns - j), vectors = ceil_div(columns, lanes);
+    const int64_t most = Step::kMostRows[vectors - 1];
+    const int64_t part = rows <= most ? rows : ceil_div(rows, ceil_div(rows, most));
+    const Right right = right_of(j, panel - block.first_panel);
+    for (int64_t i = 0; i < rows; i += part) {
+      const int64_t n = std::min(part, rows - i);
+      const Kernel<Left, Right> kernel = kKernels[vectors - 1][n - 1];
+      float* const out = block.out + (begin - first + i) * block.ld + j;
+      if (block.whole_vectors || columns % lanes == 0)
+        kernel(left_of(begin, rows, i), right, block.depth, block.adds, out, block.ld);
+      else
+        RunWithin(kernel, left_of(begin, rows, i), right, block, n, columns, out);
     }
   };
   if (Left::kStaysInCache) {
     for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) {
-      for (int64_t j = 0; j < block.columns; j += group) run(panel, j);
+      for (int64_t j = 0; j < block.columns; j += most_columns) run(panel, j);
     }
   } else {
-    for (int64_t j = 0; j < block.columns; j += group) {
+    for (int64_t j = 0; j < block.columns; j += most_columns) {
       for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) run(panel, j);
     }
   }
 }
 
-template <class Step, int run, int group, class Right, class RightOfGroup>
-void RunGathered(const ChainBlock& block, const RightOfGroup& right_of) {
+template <class Step, int run, int group, class Right, class RightOfPanel>
+void RunGathered(const ChainBlock& block, const RightOfPanel& right_of) {
   const auto left_of = [&](int64_t begin, int64_t rows, int64_t i) {
     GatheredLeft<run, group> left{{}, block.left_offset};
     for (int64_t row = i; row < rows; row += run)
@@ -295,8 +293,8 @@ void RunGathered(const ChainBlock& block, const RightOfGroup& right_of) {
 }
 
 // Runs of rows as long as they can be.
-template <class Step, int group, class RightOfGroup>
-void RunGatheredInRuns(const ChainBlock& block, const RightOfGroup& right_of) {
+template <class Step, int group, class RightOfPanel>
+void RunGatheredInRuns(const ChainBlock& block, const RightOfPanel& right_of) {
   if constexpr (Step::kInMemory) {
     if (block.left_run == 3) return RunGathered<Step, 3, group, SteppedRight>(block, right_of);
     if (block.left_run == 5) return RunGathered<Step, 5, group, SteppedRight>(block, right_of);
@@ -307,7 +305,7 @@ void RunGatheredInRuns(const ChainBlock& block, const RightOfGroup& right_of) {
 template <class Step>
 void RunChains(const ChainBlock& block) {
   constexpr int kWholePanel = ChainBlock::kWholePanel;
-  const int64_t first = block.panels.begin(block.first_panel), two = hn::Lanes(DF()) * kVectors;
+  const int64_t first = block.panels.begin(block.first_panel), group = Block(block.columns).columns;
   // Each from row i of the panel [begin, begin + rows) on.
   const auto panel = [&](int64_t begin, int64_t rows, int64_t i) {
     return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows + i, rows};
@@ -321,28 +319,32 @@ void RunChains(const ChainBlock& block) {
       left.row[(row - i) / 3] = block.left + (begin + row) * block.left_step;
     return left;
   };
-  const auto stepped = [&](int64_t group, int64_t panel) {
-    const float* const data = block.right + group * block.right_group;
+  const auto right_at = [&](int64_t column) {
+    return block.right + column / group * block.right_group + column % group;
+  };
+  const auto stepped = [&](int64_t column, int64_t panel) {
     const int64_t panels = block.last_panel - block.first_panel, times = ceil_div(block.depth, kStepsAhead);
-    const bool packed = block.right_step <= block.right_group;
-    const int64_t step = packed ? 2 * SteppedRight::kLine : block.right_step,
-                  pairs = packed ? 1 : ceil_div(kStepsAhead, panels);
-    // Behind the last group in memory comes the first one of the next steps.
-    const bool last = !packed && (group + 1) * two >= block.columns;
-    const float* const next =
-        (last ? block.right + block.depth * step : data + block.right_group) + panel * times * pairs * step;
-    SteppedRight right{{data, block.right_step}, next, step, pairs, {data, data}};
+    const bool packed = block.right_step <= block.right_group, last = column + group >= block.columns;
+    const float* const data = right_at(column);
+    SteppedRight right{{data, block.right_step}, data, 0, 0, {data, data}};
+    // What comes next is the next group or, of one in memory, the first one of the next steps.
+    if (!(last && packed)) {
+      right.next_rows = packed ? 1 : ceil_div(kStepsAhead, panels);
+      right.next_step = block.right_step;
+      right.next = (last ? block.right + block.depth * block.right_step : data + block.right_group) +
+                   panel * times * right.next_rows * block.right_step;
+    }
     for (size_t i = 0; i < block.soon.size(); ++i) {
       if (block.soon[i])
-        right.soon[i] = block.soon[i] + (group * panels + panel) * times * SteppedRight::kLine;
+        right.soon[i] = block.soon[i] + (column / group * panels + panel) * times * SteppedRight::kLine;
     }
     return right;
   };
-  const auto in_memory = [&](int64_t group, int64_t) {
-    return SteppedRightInMemory{{block.right + group * block.right_group, block.right_step}};
+  const auto in_memory = [&](int64_t column, int64_t) {
+    return SteppedRightInMemory{{right_at(column), block.right_step}};
   };
-  const auto offset = [&](int64_t group, int64_t) {
-    return OffsetRight{block.right + group * block.right_group, block.right_offset};
+  const auto offset = [&](int64_t column, int64_t) {
+    return OffsetRight{right_at(column), block.right_offset};
   };
   switch (block.left_layout) {
     case LeftLayout::kPanels:
@@ -374,11 +376,6 @@ void RunChainBlock(const ChainBlock& block) {
 }
 
 bool CutsSums() { return F16Step::kCuts; }
-
-RegisterBlock Block(int64_t columns) {
-  const int64_t lanes = hn::Lanes(DF());
-  return columns <= lanes ? RegisterBlock{kRowsOfOneVector, lanes} : RegisterBlock{kRows, kVectors * lanes};
-}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace faultline

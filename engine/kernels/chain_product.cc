@@ -115,7 +115,7 @@ class ChainProduct {
 
   // Cycles for each k, roughly: two vectors of multiply-adds each, and what moving a value costs.
   double cost(const Side& left, const Side& right) const {
-    const int64_t width = register_block(right.size).columns;
+    const int64_t width = register_block(1).columns;
     const double pack_left = can_stay(left) ? 0 : 0.5;
     const double pack_right = right.stride != 1 ? 0.5 : stays_in_place(left, right) ? 0 : 0.2;
     return left.size * ceil_div(right.size, width) * width / 32.0 + pack_left * left.size +

@@ -125,7 +125,7 @@ void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int
     float* to = out + k * width;
     for (int64_t n = 0; n < columns; n += width, to += group_stride) {
       if (HWY_LIKELY(row + n + width <= end)) {
-        hwy::Prefetch(row + n + kRowsAhead * matrix.row_stride);
+        for (int64_t i = 0; i < width; i += 16) hwy::Prefetch(row + n + i + kRowsAhead * matrix.row_stride);
         hwy::Prefetch(row + n + width - 1 + kRowsAhead * matrix.row_stride);
         std::memcpy(to, row + n, width * sizeof(float));
       } else {
@@ -166,8 +166,11 @@ F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, cons
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out) {
   if (matrix.row_stride == 1)
     return pack_transposed(Columns{matrix.data, matrix.col_stride}, depth, columns, width, out);
-  if (matrix.col_stride == 1 && columns == width && width <= 32) {
-    const auto pack = width <= 8 ? pack_rows<8> : width <= 16 ? pack_rows<16> : pack_rows<32>;
+  if (matrix.col_stride == 1 && columns == width && width <= 64) {
+    const auto pack = width <= 8    ? pack_rows<8>
+                      : width <= 16 ? pack_rows<16>
+                      : width <= 32 ? pack_rows<32>
+                                    : pack_rows<64>;
     return pack(matrix.data, matrix.row_stride, depth, width, out);
   }
   for (int64_t k = 0; k < depth; ++k, out += width) {
@@ -220,6 +223,8 @@ void pack_groups(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_
     return pack_wide_rows<16>(matrix, depth, columns, group_stride, out);
   if (matrix.col_stride == 1 && width == 32)
     return pack_wide_rows<32>(matrix, depth, columns, group_stride, out);
+  if (matrix.col_stride == 1 && width == 64)
+    return pack_wide_rows<64>(matrix, depth, columns, group_stride, out);
   for (int64_t n = 0; n < columns; n += width) {
     const F32Matrix group{matrix.data + n * matrix.col_stride, matrix.row_stride, matrix.col_stride};
     pack_panel(group, depth, std::min(width, columns - n), width, out + n / width * group_stride);

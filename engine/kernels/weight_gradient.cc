@@ -16,7 +16,7 @@
 namespace faultline {
 namespace {
 
-constexpr int64_t kTileElements = 1 << 15, kSamplesPerLeaf = 8;
+constexpr int64_t kTileElements = 1 << 16, kPanelsPerPacking = 16, kSamplesPerLeaf = 8;
 
 // The plan of the first half of k, if the sum of the second half is made in the same way and added to it at the end.
 std::optional<KPlan> first_half(const KPlan& plan, int64_t k) {
@@ -51,7 +51,7 @@ class ChainGradient {
         registers_(register_block(sides_ * g.shape.OC)),
         panels_(offsets_.tap.size(), registers_.rows, run_of_taps()),
         groups_(ceil_div(sides_ * g.shape.OC, registers_.columns)),
-        panel_tile_(std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows)),
+        panel_tile_(panels_of_tile()),
         panel_tiles_(ceil_div(panels_.count, panel_tile_)) {
     for (int64_t& tap : offsets_.tap) tap *= sides_;
     for (int64_t& position : offsets_.position) position *= sides_;
@@ -80,6 +80,15 @@ class ChainGradient {
     const int64_t group = i / panel_tiles_, panel = i % panel_tiles_ * panel_tile_;
     return {group, std::min(registers_.columns, sides_ * g_.shape.OC - group * registers_.columns), panel,
             std::min(panel + panel_tile_, panels_.count)};
+  }
+
+  // Panels of a tile. Tiles are as many for each thread, if they are worth packing dy for each.
+  int64_t panels_of_tile() const {
+    const int64_t most = std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows);
+    int64_t tiles = ceil_div(panels_.count, most);
+    const int64_t shared = ceil_div(ceil_div(tiles * groups_, threads()) * threads(), groups_);
+    if (panels_.count >= shared * kPanelsPerPacking) tiles = shared;
+    return ceil_div(panels_.count, tiles);
   }
 
   bool half_fits() const {
@@ -136,6 +145,7 @@ class ChainGradient {
     block.left_offset = left_step.data();
     block.right = right.data();
     block.right_step = width;
+    block.right_group = depth * width;
     block.adds = adds;
     block.out = out;
     block.ld = registers_.columns;
