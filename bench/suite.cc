@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <ctime>
 #include <iostream>
@@ -38,7 +39,10 @@ void rest_and_warm_up(const Contender& contender) {
   } while (std::chrono::steady_clock::now() < end);
 }
 
-void run(benchmark::State& state, const Contender& contender, int threads) {
+constexpr double kPatienceSeconds = 60, kLookEverySeconds = 0.1;
+
+void run(benchmark::State& state, const Contender& contender, int threads, Quiet& quiet) {
+  quiet.wait(threads);
   if (threads > 1) rest_and_warm_up(contender);
   for (auto _ : state) {
     if (contender.seconds)
@@ -79,6 +83,14 @@ std::string with_threads(const std::string& name, int threads) {
   return fmt::format("{}/threads:{}", name, threads);
 }
 
+double seconds(const std::string& program, const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
+  throw Error(ErrorCode::kArgument, program,
+              fmt::format("--patience={}: that is no number of seconds; 0 waits for nothing", text));
+}
+
 // Processor seconds of this process, or seconds of the clock.
 double now(bool of_processor) {
   timespec time{};
@@ -94,16 +106,18 @@ double Row::ratio() const {
   return fastest > 0 ? figures[0].rate / fastest : 0;
 }
 
-Suite::Suite(int argc, char** argv, const Title& title) : title_(title) {
+Suite::Suite(int argc, char** argv, const Title& title) : title_(title), quiet_(kPatienceSeconds) {
   set_float_environment();
   std::vector<std::string> flags = {argv[0], "--benchmark_repetitions=11", "--benchmark_min_time=0.02",
                                     "--benchmark_enable_random_interleaving=true"};
   flags.insert(flags.end(), title.flags.begin(), title.flags.end());
-  const std::string json = "--json=";
+  const std::string json = "--json=", patience = "--patience=";
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag.compare(0, json.size(), json) == 0)
+    if (flag.starts_with(json))
       json_path_ = flag.substr(json.size());
+    else if (flag.starts_with(patience))
+      quiet_ = Quiet(seconds(title.program, flag.substr(patience.size())));
     else
       flags.push_back(flag);
   }
@@ -112,8 +126,10 @@ Suite::Suite(int argc, char** argv, const Title& title) : title_(title) {
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
   if (count > 1) {
-    throw Error(ErrorCode::kArgument, title.program,
-                fmt::format("unknown option {}; it takes --json=FILE and Google Benchmark's", arguments[1]));
+    throw Error(
+        ErrorCode::kArgument, title.program,
+        fmt::format("unknown option {}; it takes --json=FILE, --patience=SECONDS and Google Benchmark's",
+                    arguments[1]));
   }
   result_ = {{"program", title.program},   {"meaning", title.meaning}, {"unit", title.unit},
              {"limit", title.limit},       {"pairs", Json::array()},   {"notes", Json::array()},
@@ -135,9 +151,9 @@ void Suite::compare(const Comparison& comparison) {
   if (comparison.limit) all.push_back(*comparison.limit);
   benchmark::ClearRegisteredBenchmarks();
   for (const Contender& contender : all) {
-    auto* registered = benchmark::RegisterBenchmark(
-        contender.name.c_str(),
-        [&contender, &comparison](benchmark::State& state) { run(state, contender, comparison.threads); });
+    auto* registered = benchmark::RegisterBenchmark(contender.name.c_str(), [&](benchmark::State& state) {
+      run(state, contender, comparison.threads, quiet_);
+    });
     contender.seconds ? registered->UseManualTime() : registered->UseRealTime();
   }
   Collector collector;
@@ -195,8 +211,12 @@ void Suite::compare_pairs(const std::string& name, int threads, const std::funct
   a();
   b();
   std::vector<double> costs;
-  double a_sum = 0, b_sum = 0;
+  double a_sum = 0, b_sum = 0, looked = 0;
   for (int i = 0; i < pairs; ++i) {
+    if (now(false) - looked > kLookEverySeconds) {
+      quiet_.wait(threads);
+      looked = now(false);
+    }
     const bool a_first = i % 2 == 0;  // neither always finds the other's leavings in the cache
     const double first = timed(a_first ? a : b), second = timed(a_first ? b : a);
     const double a_time = a_first ? first : second, b_time = a_first ? second : first;
@@ -276,6 +296,8 @@ void Suite::print_manifest(const Json& manifest) {
 
 void Suite::finish() {
   fmt::print("\n");
+  note(fmt::format("waited {:.0f} s for cores that no neighbour uses; {} turns began without",
+                   quiet_.waited_s(), quiet_.in_vain()));
   print_means();
   const Json manifest = harness::machine_manifest();
   print_manifest(manifest);

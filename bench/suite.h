@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/quiet.h"
+
 namespace faultline::bench {
 
 // One side of a comparison.
@@ -51,8 +53,9 @@ struct Title {
 };
 
 // One benchmark program. Figures of one row come from one run, in turns: Google Benchmark runs the repetitions
-// of a row's contenders in random order. Prints each row when it is measured. Takes Google Benchmark's options,
-// --benchmark_filter over "name/threads:n", and --json=FILE.
+// of a row's contenders in random order, each when the cores are quiet. Prints each row when it is measured. Takes
+// Google Benchmark's options, --benchmark_filter over "name/threads:n", --json=FILE, and --patience=SECONDS: how long
+// the program may wait for quiet cores in all.
 // Throws: kArgument for an option that is unknown.
 class Suite {
  public:
@@ -81,6 +84,7 @@ class Suite {
 
   Title title_;
   std::string json_path_;
+  Quiet quiet_;
   std::string header_;  // the last one printed
   std::vector<Row> rows_;
   nlohmann::json result_;

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "bench/check.h"
+#include "bench/quiet.h"
 #include "bench/statistics.h"
 #include "engine/base/error.h"
 
@@ -54,6 +55,33 @@ TEST_CASE("check: rounding passes, a wrong element does not") {
   CHECK_THROWS_WITH(check_sums("peer", 4, ours, {1, 1 + 9 * 0x1p-22f}, magnitude),
                     Catch::Contains("peer: element 1 is"));
   CHECK_THROWS_AS(check_sums("peer", 4, ours, {1, NAN}, magnitude), Error);
+}
+
+TEST_CASE("quiet: waits until the work is as fast as it was, not longer than its patience") {
+  int looks = 0;
+  double seconds = 1;
+  const auto look = [&](int) {
+    ++looks;
+    return looks < 150 ? seconds : 1.0;
+  };
+  Quiet quiet(1000, look);
+  quiet.wait(2);  // learns what is fast
+  const int learned = looks;
+  CHECK(quiet.waited_s() == 0);
+  seconds = 1.5;
+  quiet.wait(2);
+  CHECK(looks >= 150);
+  CHECK(looks < 160);
+  CHECK(learned < 150);
+  CHECK(quiet.in_vain() == 0);
+
+  seconds = 1;
+  Quiet impatient(1e-9, [&](int) { return seconds; });
+  impatient.wait(1);
+  seconds = 1.5;
+  impatient.wait(1);
+  CHECK(impatient.in_vain() == 1);
+  Quiet(0, [](int) -> double { throw Error(ErrorCode::kInternal, "quiet", "looked"); }).wait(1);
 }
 
 }  // namespace
