@@ -47,8 +47,11 @@ void spin_until(const Condition& condition) {
   }
 }
 
-// Workers wait for a numbered job; worker i always takes range i + 1, the caller takes range 0. A job's word is its
-// number and how many ranges it has, so that a worker which has none in it reads nothing else of it.
+// Pieces of a range at most: what a thread that has done its own may take over from a slower one.
+constexpr int64_t kPieces = 8;
+
+// Workers wait for a numbered job; worker i always begins with range i + 1, the caller with range 0. A job's word is
+// its number and how many ranges it has, so that a worker which has none in it reads nothing else of it.
 class Pool {
  public:
   ~Pool() { resize(0); }
@@ -57,6 +60,7 @@ class Pool {
     post(0);
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
+    taken_ = std::vector<Counter>(workers + 1);
     yields = workers >= static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 0; i < workers; ++i) {
       workers_.emplace_back([this, i, seen = job_.load()] { work(i, seen); });
@@ -65,15 +69,18 @@ class Pool {
 
   int size() const { return static_cast<int>(workers_.size()); }
 
-  // Runs body(range) for range 0 .. ranges-1, range 0 on this thread.
-  void run(int ranges, const std::function<void(int)>& body) {
+  // Runs body(piece) for pieces 0 .. ranges * pieces - 1. Each thread goes through the pieces of its own range, then
+  // through what is left of the others'.
+  void run(int ranges, int pieces, const std::function<void(int)>& body) {
     std::lock_guard one_at_a_time(caller_mutex_);
     body_ = &body;
+    pieces_ = pieces;
+    for (int i = 0; i < ranges; ++i) taken_[i].value = 1;
     pending_ = ranges - 1;
     failure_ = nullptr;
-    failed_range_ = ranges;
+    failed_piece_ = ranges * pieces;
     post(ranges);
-    guarded(body, 0);
+    take_pieces(0, ranges);
     spin_until([this] { return pending_ == 0; });
     for (int left; (left = pending_) != 0;) pending_.wait(left);
     if (failure_) std::rethrow_exception(failure_);
@@ -97,33 +104,49 @@ class Pool {
       const int ranges = static_cast<int>(seen % kRangeLimit);
       if (ranges == 0) return;
       if (index + 1 >= ranges) continue;
-      guarded(*body_, index + 1);
+      take_pieces(index + 1, ranges);
       if (--pending_ == 0) pending_.notify_one();
     }
   }
 
-  // Keeps the exception of the lowest range, which is the one that a single thread would have met.
-  void guarded(const std::function<void(int)>& body, int range) {
+  // The first piece of a range is its own thread's in any case: so a thread that is late once needs no memory then that
+  // it did not need before.
+  void take_pieces(int own, int ranges) {
     inside_parallel_for = true;
-    try {
-      body(range);
-    } catch (...) {
-      std::lock_guard lock(failure_mutex_);
-      if (range < failed_range_) {
-        failure_ = std::current_exception();
-        failed_range_ = range;
-      }
+    guarded(own * pieces_);
+    for (int i = 0; i < ranges; ++i) {
+      const int range = (own + i) % ranges;
+      for (int piece; (piece = taken_[range].value++) < pieces_;) guarded(range * pieces_ + piece);
     }
     inside_parallel_for = false;
   }
+
+  // Keeps the exception of the lowest piece, which is the one that a single thread would have met.
+  void guarded(int piece) {
+    try {
+      (*body_)(piece);
+    } catch (...) {
+      std::lock_guard lock(failure_mutex_);
+      if (piece < failed_piece_) {
+        failure_ = std::current_exception();
+        failed_piece_ = piece;
+      }
+    }
+  }
+
+  struct alignas(64) Counter {
+    std::atomic<int> value{0};
+  };
 
   std::mutex caller_mutex_;
   std::vector<std::thread> workers_;
   std::atomic<uint64_t> job_{0};
   std::atomic<int> pending_{0};  // ranges of the workers that are not done
   const std::function<void(int)>* body_ = nullptr;
+  int pieces_ = 0;              // of each range
+  std::vector<Counter> taken_;  // pieces of each range
   std::mutex failure_mutex_;
-  int failed_range_ = 0;
+  int failed_piece_ = 0;
   std::exception_ptr failure_;
 };
 
@@ -152,17 +175,19 @@ void set_threads(int threads) {
   if (threads != pool().size() + 1) pool().resize(threads - 1);
 }
 
-int threads() { return pool().size() + 1; }
+int threads() { return inside_parallel_for ? 1 : pool().size() + 1; }
 
 void parallel_for(const char* kernel, int64_t n, int64_t grain,
                   const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
-  const int64_t most = inside_parallel_for ? 1 : threads();
-  const int64_t ranges = std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, most);
+  const int64_t most = threads();
+  const int64_t most_pieces = n / std::max<int64_t>(grain, 1),
+                ranges = std::clamp<int64_t>(most_pieces, 1, most);
   if (!inside_parallel_for) record(kernel, static_cast<int>(ranges));
   if (ranges == 1) return body(0, n);
-  pool().run(static_cast<int>(ranges),
-             [&](int range) { body(n * range / ranges, n * (range + 1) / ranges); });
+  const int64_t pieces = std::min(most_pieces / ranges, kPieces), all = ranges * pieces;
+  pool().run(static_cast<int>(ranges), static_cast<int>(pieces),
+             [&](int piece) { body(n * piece / all, n * (piece + 1) / all); });
 }
 
 std::map<std::string, int> threads_used() {

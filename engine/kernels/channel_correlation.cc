@@ -157,7 +157,7 @@ bool channels_fill_vectors(const Correlation& c) {
 void correlate_by_channels(const char* kernel, const Correlation& c, const PlaneSource& source,
                            const KPlan& plan, const KFormats& formats) {
   const ChannelCorrelation correlation(c);
-  for_few_samples(source, PlaneReads::kElements, [&](const Planes& planes, int64_t sample) {
+  for_few_samples(kernel, source, PlaneReads::kElements, [&](const Planes& planes, int64_t sample) {
     correlation.run(kernel, source, planes, sample, plan, formats);
   });
 }

@@ -114,7 +114,7 @@ void correlate_chains(const char* kernel, const Correlation& c, const PlaneSourc
   if (samples_fill_vectors(c, source) && correlate_by_samples(kernel, c, source, plan, formats)) return;
   if (channels_fill_vectors(c)) return correlate_by_channels(kernel, c, source, plan, formats);
   const ChainCorrelation correlation(c);
-  for_few_samples(source, PlaneReads::kVectors, [&](const Planes& planes, int64_t sample) {
+  for_few_samples(kernel, source, PlaneReads::kVectors, [&](const Planes& planes, int64_t sample) {
     correlation.run(kernel, planes, sample, plan, formats);
   });
 }

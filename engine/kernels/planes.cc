@@ -48,12 +48,21 @@ PlaneSource PlaneSource::samples(int64_t first, int64_t count) const {
   return part;
 }
 
-void for_few_samples(const PlaneSource& source, PlaneReads reads,
+void for_few_samples(const char* kernel, const PlaneSource& source, PlaneReads reads,
                      const std::function<void(const Planes&, int64_t)>& body) {
-  const int64_t bytes = source.layout.sample() * static_cast<int64_t>(sizeof(float));
-  const int64_t few = threads() * std::max<int64_t>(1, l2_cache_bytes() / 4 / bytes), N = source.layout.N;
-  for (int64_t first = 0; first < N; first += few)
-    body(Planes(source.samples(first, std::min(few, N - first)), reads), first);
+  const int64_t bytes = source.layout.sample() * static_cast<int64_t>(sizeof(float)), N = source.layout.N;
+  const int64_t few = std::max<int64_t>(1, l2_cache_bytes() / 4 / bytes), groups = ceil_div(N, few);
+  const auto run = [&](int64_t first, int64_t count) {
+    body(Planes(source.samples(first, std::min(count, N - first)), reads), first);
+  };
+  const int64_t together = few * threads();
+  if (groups < 2 * threads()) {
+    for (int64_t first = 0; first < N; first += together) run(first, together);
+    return;
+  }
+  parallel_for(kernel, groups, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) run(group * few, few);
+  });
 }
 
 template <class T>

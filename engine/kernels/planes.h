@@ -72,8 +72,9 @@ class InterleavedPlanes {
   Scratch data_;
 };
 
-// Calls body(planes, first sample) for few samples at a time, whose planes are still in a cache when they are read.
-void for_few_samples(const PlaneSource& source, PlaneReads reads,
+// Calls body(planes, first sample) for few samples at a time, whose planes are still in a cache when they are read: on
+// one thread each, under the name `kernel`, or where they are too few for that one after the other.
+void for_few_samples(const char* kernel, const PlaneSource& source, PlaneReads reads,
                      const std::function<void(const Planes&, int64_t)>& body);
 
 // The image of a convolution as forward and dw read it.

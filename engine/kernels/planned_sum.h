@@ -28,7 +28,7 @@ struct TiledSum {
   std::function<void(int64_t tile, float* sum)> finish = {};  // `sum` may be changed
 };
 
-// Runs the tiles in parallel; the ranges of k as well where there are fewer tiles than threads.
+// Runs the tiles in parallel; the leaves or the ranges of k as well where there are few tiles.
 void run_tiled_sum(const TiledSum& sum);
 
 // How many of `items`, which together take `work` multiply-adds, are worth a thread.

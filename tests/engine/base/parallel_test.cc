@@ -41,7 +41,17 @@ Ranges ranges_of(int64_t n, int64_t grain) {
 
 }  // namespace
 
-TEST_CASE("parallel: ranges cover everything once, are even, and keep to threads and grain") {
+// Ranges of so many items for `count` threads, and the pieces that they are cut into: 8 at most.
+int64_t expected_ranges(int64_t n, int64_t grain, int count) {
+  return std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, count);
+}
+int64_t expected_pieces(int64_t n, int64_t grain, int count) {
+  const int64_t ranges = expected_ranges(n, grain, count);
+  if (ranges == 1) return 1;
+  return ranges * std::min<int64_t>(n / std::max<int64_t>(grain, 1) / ranges, 8);
+}
+
+TEST_CASE("parallel: pieces cover everything once, are even, and keep to threads and grain") {
   const int count = GENERATE(1, 2, 3, 8);
   const Threads threads(count);
   for (const int64_t n : {1, 2, 7, 8, 64, 1000, 1001}) {
@@ -56,9 +66,9 @@ TEST_CASE("parallel: ranges cover everything once, are even, and keep to threads
       }
       REQUIRE(next == n);
       REQUIRE(most - least <= 1);
-      const int64_t wanted = std::min<int64_t>(count, n / std::max<int64_t>(grain, 1));
-      REQUIRE(got.ranges.size() == static_cast<size_t>(std::max<int64_t>(wanted, 1)));
-      REQUIRE(got.on.size() == got.ranges.size());
+      CAPTURE(n, grain, count);
+      REQUIRE(static_cast<int64_t>(got.ranges.size()) == expected_pieces(n, grain, count));
+      REQUIRE(static_cast<int64_t>(got.on.size()) == expected_ranges(n, grain, count));
     }
   }
 }
@@ -92,11 +102,11 @@ TEST_CASE("parallel: an exception from any range arrives at the caller, and the 
       if (begin <= bad && bad < end) throw Error(ErrorCode::kData, "item", std::to_string(bad));
     };
     CHECK_THROWS_WITH(parallel_for("test", count, 1, body), "item: " + std::to_string(bad));
-    CHECK(ranges_of(1000, 1).ranges.size() == static_cast<size_t>(count));
+    CHECK(static_cast<int64_t>(ranges_of(1000, 1).ranges.size()) == expected_pieces(1000, 1, count));
   }
 }
 
-TEST_CASE("parallel: when several ranges throw, the caller gets what one thread would have met first") {
+TEST_CASE("parallel: when several pieces throw, the caller gets what one thread would have met first") {
   const Threads threads(GENERATE(1, 2, 3, 8));
   std::atomic<int> calls{0};
   const auto body = [&](int64_t begin, int64_t) {
@@ -107,8 +117,30 @@ TEST_CASE("parallel: when several ranges throw, the caller gets what one thread 
   for (int round = 0; round < 100; ++round) {
     calls = 0;
     REQUIRE_THROWS_WITH(parallel_for("test", 64, 1, body), "0");
-    REQUIRE(calls == faultline::threads());
+    REQUIRE(calls == expected_pieces(64, 1, faultline::threads()));
   }
+}
+
+TEST_CASE("parallel: a thread that is done takes over from a slow one, but for the piece it began with") {
+  const Threads threads(2);
+  const auto self = std::this_thread::get_id();
+  std::atomic<int> own{0}, others{0};
+  parallel_for("test", 16, 1, [&](int64_t begin, int64_t) {
+    if (std::this_thread::get_id() == self)
+      ++(begin < 8 ? own : others);
+    else
+      while (own + others < 15) std::this_thread::yield();  // until the caller has done all the rest
+  });
+  CHECK(own == 8);
+  CHECK(others == 7);
+}
+
+TEST_CASE("parallel: inside a piece there is one thread") {
+  const Threads threads(2);
+  std::atomic<int> most{0};
+  parallel_for("test", 16, 1, [&](int64_t, int64_t) { most = std::max<int>(most, faultline::threads()); });
+  CHECK(most == 1);
+  CHECK(faultline::threads() == 2);
 }
 
 TEST_CASE("parallel: a loop inside a range stays on its thread") {
@@ -133,7 +165,7 @@ TEST_CASE("parallel: an exception inside a nested loop arrives at the outer call
   const auto inner = [](int64_t, int64_t) { throw std::runtime_error("inner"); };
   const auto outer = [&](int64_t, int64_t) { parallel_for("inner", 20, 1, inner); };
   CHECK_THROWS_WITH(parallel_for("outer", 30, 1, outer), "inner");
-  CHECK(ranges_of(30, 1).ranges.size() == 3);
+  CHECK(static_cast<int64_t>(ranges_of(30, 1).ranges.size()) == expected_pieces(30, 1, 3));
 }
 
 TEST_CASE("parallel: callers on different threads take turns") {
