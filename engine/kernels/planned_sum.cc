@@ -14,6 +14,8 @@ constexpr int64_t kWorkPerThread = 1 << 17;
 constexpr int64_t kWorkOfLeaf = 1 << 20;
 // So many tiles for each thread leave enough to take over from a slow one.
 constexpr int64_t kTilesPerThread = 4;
+// The sums of leaves that are kept at most, of all tiles.
+constexpr int64_t kKeptSums = 1 << 22;
 
 void run_tiles(const TiledSum& sum) {
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
@@ -76,7 +78,7 @@ void run_tiles_and_leaves(const TiledSum& sum) {
 bool leaves_are_worth_threads(const TiledSum& sum) {
   const int64_t items = sum.tiles * static_cast<int64_t>(sum.plan->leaves.size());
   return threads() > 1 && sum.tiles < kTilesPerThread * threads() && items > sum.tiles &&
-         items >= 2 * threads() && sum.work / items >= kWorkOfLeaf;
+         items >= 2 * threads() && items * sum.tile_elements <= kKeptSums && sum.work / items >= kWorkOfLeaf;
 }
 
 }  // namespace
