@@ -27,6 +27,8 @@ using Json = nlohmann::json;
 // take the core from the next contender. A processor that has rested is slow at first, so that the contender runs a
 // while before it is timed.
 constexpr std::chrono::milliseconds kSettle{40}, kWarmUp{30};
+// How long a program waits for quiet cores in all, and how often it looks between pairs.
+constexpr double kPatienceSeconds = 60, kLookEverySeconds = 0.1;
 
 void rest_and_warm_up(const Contender& contender) {
   std::this_thread::sleep_for(kSettle);
@@ -38,8 +40,6 @@ void rest_and_warm_up(const Contender& contender) {
       contender.body();
   } while (std::chrono::steady_clock::now() < end);
 }
-
-constexpr double kPatienceSeconds = 60, kLookEverySeconds = 0.1;
 
 void run(benchmark::State& state, const Contender& contender, int threads, Quiet& quiet) {
   quiet.wait(threads);

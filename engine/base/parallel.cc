@@ -180,9 +180,8 @@ int threads() { return inside_parallel_for ? 1 : pool().size() + 1; }
 void parallel_for(const char* kernel, int64_t n, int64_t grain,
                   const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
-  const int64_t most = threads();
-  const int64_t most_pieces = n / std::max<int64_t>(grain, 1),
-                ranges = std::clamp<int64_t>(most_pieces, 1, most);
+  const int64_t most_pieces = n / std::max<int64_t>(grain, 1);
+  const int64_t ranges = std::clamp<int64_t>(most_pieces, 1, threads());
   if (!inside_parallel_for) record(kernel, static_cast<int>(ranges));
   if (ranges == 1) return body(0, n);
   const int64_t pieces = std::min(most_pieces / ranges, kPieces), all = ranges * pieces;

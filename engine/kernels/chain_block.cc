@@ -26,7 +26,7 @@ constexpr std::array<int, 4> kRows = HWY_TARGET == HWY_AVX2   ? std::array{12, 6
                                      : HWY_TARGET == HWY_NEON ? std::array{15, 12, 0, 0}
                                                               : std::array{15, 14, 9, 6};
 static_assert(kRows[0] <= ChainBlock::kWholePanel);
-constexpr int kMostSums = 28;  // in vectors
+constexpr int kMostSums = std::max({kRows[0], 2 * kRows[1], 3 * kRows[2], 4 * kRows[3]});  // in vectors
 
 constexpr int64_t MostVectors(const std::array<int, 4>& rows) { return 4 - std::ranges::count(rows, 0); }
 

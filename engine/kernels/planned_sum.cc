@@ -1,6 +1,7 @@
 #include "engine/kernels/planned_sum.h"
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "engine/base/parallel.h"
@@ -17,58 +18,48 @@ constexpr int64_t kTilesPerThread = 4;
 // The sums of leaves that are kept at most, of all tiles.
 constexpr int64_t kKeptSums = 1 << 22;
 
+void sum_tile(const TiledSum& sum, const KPlan& plan, int64_t tile, float* values) {
+  const auto chain = [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, false, out); };
+  const auto add = [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, true, out); };
+  sum_ranges(plan, sum.tile_elements, sum.formats, chain, values, sum.can_add ? RangeSums(add) : RangeSums());
+}
+
 void run_tiles(const TiledSum& sum) {
   parallel_for(sum.kernel, sum.tiles, thread_grain(sum.tiles, sum.work), [&](int64_t begin, int64_t end) {
     const Scratch values(sum.tile_elements);
     for (int64_t tile = begin; tile < end; ++tile) {
-      const auto chain = [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, false, out); };
-      const auto add = [&](const KPlan::Range& range, float* out) { sum.chain(tile, range, true, out); };
-      sum_ranges(*sum.plan, sum.tile_elements, sum.formats, chain, values.data(),
-                 sum.can_add ? RangeSums(add) : RangeSums());
+      sum_tile(sum, *sum.plan, tile, values.data());
       sum.finish(tile, values.data());
     }
   });
 }
 
-void run_tiles_and_ranges(const TiledSum& sum) {
-  const std::vector<KPlan::Range> ranges = sum.plan->in_order();
-  const int64_t n = sum.tile_elements, count = ranges.size(), items = sum.tiles * count;
+// The ranges of each tile, or its leaves, each on its own; then they are joined.
+void run_tiles_and_parts(const TiledSum& sum, bool whole_leaves) {
+  const KPlan& plan = *sum.plan;
+  std::vector<std::span<const KPlan::Range>> parts;
+  KPlan joined{{}, plan.join};  // of the parts' numbers
+  for (const std::vector<KPlan::Range>& leaf : plan.leaves) {
+    std::vector<KPlan::Range>& numbers = joined.leaves.emplace_back();
+    const size_t size = whole_leaves ? leaf.size() : 1;
+    for (size_t i = 0; i < leaf.size(); i += size) {
+      const int64_t number = parts.size();
+      numbers.push_back({number, number + 1});
+      parts.push_back(std::span(leaf).subspan(i, size));
+    }
+  }
+  const int64_t n = sum.tile_elements, count = parts.size(), items = sum.tiles * count;
   const Scratch results(items * n);
   parallel_for(sum.kernel, items, thread_grain(items, sum.work), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      sum.chain(i / count, ranges[i % count], false, results.data() + i * n);
-  });
-  const Scratch values(n);
-  for (int64_t tile = 0; tile < sum.tiles; ++tile) {
-    const float* next = results.data() + tile * count * n;
-    const auto take_next = [&](const KPlan::Range&, float* out) {
-      std::copy_n(next, n, out);
-      next += n;
-    };
-    sum_ranges(*sum.plan, n, sum.formats, take_next, values.data());
-    sum.finish(tile, values.data());
-  }
-}
-
-// Each leaf of each tile on its own; then the leaves are joined.
-void run_tiles_and_leaves(const TiledSum& sum) {
-  const int64_t n = sum.tile_elements, leaves = sum.plan->leaves.size(), items = sum.tiles * leaves;
-  const Scratch results(items * n);
-  parallel_for(sum.kernel, items, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const KPlan leaf{{sum.plan->leaves[i % leaves]}, sum.plan->join};
-      const auto chain = [&](const KPlan::Range& k, float* out) { sum.chain(i / leaves, k, false, out); };
-      const auto add = [&](const KPlan::Range& k, float* out) { sum.chain(i / leaves, k, true, out); };
-      sum_ranges(leaf, n, sum.formats, chain, results.data() + i * n,
-                 sum.can_add ? RangeSums(add) : RangeSums());
+      const auto& part = parts[i % count];
+      sum_tile(sum, KPlan{{{part.begin(), part.end()}}, plan.join}, i / count, results.data() + i * n);
     }
   });
-  KPlan joined{{}, sum.plan->join};
-  for (int64_t i = 0; i < leaves; ++i) joined.leaves.push_back({{i, i + 1}});
   const Scratch values(n);
   for (int64_t tile = 0; tile < sum.tiles; ++tile) {
-    const auto take = [&](const KPlan::Range& leaf, float* out) {
-      std::copy_n(results.data() + (tile * leaves + leaf.begin) * n, n, out);
+    const auto take = [&](const KPlan::Range& part, float* out) {
+      std::copy_n(results.data() + (tile * count + part.begin) * n, n, out);
     };
     sum_ranges(joined, n, sum.formats, take, values.data());
     sum.finish(tile, values.data());
@@ -100,11 +91,11 @@ int64_t thread_grain(int64_t items, int64_t work) {
 
 void run_tiled_sum(const TiledSum& sum) {
   if (leaves_are_worth_threads(sum))
-    run_tiles_and_leaves(sum);
+    run_tiles_and_parts(sum, true);
   else if (sum.tiles >= threads() || sum.plan->ranges() < 2)
     run_tiles(sum);
   else
-    run_tiles_and_ranges(sum);
+    run_tiles_and_parts(sum, false);
 }
 
 }  // namespace faultline
