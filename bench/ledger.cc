@@ -68,8 +68,8 @@ class BlockRun {
 
   void step() {
     harness::StepRecord record;
-    harness::DigestObserver observer(record.entries);
-    block_.step(&observer);
+    block_.step(&observer_);
+    record.entries = observer_.take_entries();
     record.step = next_++;
     record.digest = harness::step_digest(record);
     record.root = root_ = harness::chain_root(root_, record.digest);
@@ -78,6 +78,7 @@ class BlockRun {
 
  private:
   BasicBlock& block_;
+  harness::DigestObserver observer_;
   FreshLedger ledger_;
   int64_t next_ = 0;
   Digest root_;

@@ -1,11 +1,11 @@
 #include "harness/digest_observer.h"
 
-#include "engine/tensor/digest.h"
+#include <utility>
 
 namespace faultline::harness {
 
 void DigestObserver::on_op(const OpEvent& event) {
-  const bool backward = event.grad_call != nullptr;
+  const bool backward = event.grad_call != nullptr, optimizer = event.phase == Phase::kOptimizer;
   outputs_.clear();
   for (size_t i = 0; i < event.outputs.size(); ++i) {
     if (!event.outputs[i].defined()) continue;
@@ -15,40 +15,57 @@ void DigestObserver::on_op(const OpEvent& event) {
         .append("/")
         .append(output_name(event.op, event.name, backward, i));
   }
-  of(outputs_);
-  const bool optimizer = event.phase == Phase::kOptimizer;
+  append(outputs_, digests_);
   if (!optimizer) known_.clear();
-  auto entry = entries_.end() - static_cast<int64_t>(outputs_.size());
-  for (size_t i = 0; i < outputs_.size(); ++i, ++entry) {
-    entry->digest = digests_[i];
-    if (optimizer || outputs_[i]->size_bytes() >= kLargeOutput) known_.push_back({*outputs_[i], digests_[i]});
+  auto digest = digests_.end() - static_cast<int64_t>(outputs_.size());
+  for (const Tensor* output : outputs_) {
+    if (optimizer || output->size_bytes() >= kLargeOutput) known_.push_back({*output, *digest});
+    ++digest;
   }
 }
 
-const std::vector<Digest>& DigestObserver::of(const std::vector<const Tensor*>& tensors) {
+DigestObserver::Promises DigestObserver::of(const std::vector<const Tensor*>& tensors) {
+  Promises digests;
+  append(tensors, digests);
+  return digests;
+}
+
+void DigestObserver::append(const std::vector<const Tensor*>& tensors, Promises& digests) {
+  const size_t begin = digests.size();
   fresh_.clear();
-  where_.clear();
-  digests_.resize(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (const Digest* known = find(*tensors[i])) {
-      digests_[i] = *known;
-    } else {
-      fresh_.push_back(tensors[i]);
-      where_.push_back(i);
-    }
+  for (const Tensor* tensor : tensors) {
+    digests.push_back(find(*tensor));
+    if (!digests.back().made()) fresh_.push_back(tensor);
   }
-  const std::vector<Digest> made = digests(fresh_);
-  for (size_t i = 0; i < made.size(); ++i) digests_[where_[i]] = made[i];
-  return digests_;
+  fresh_digests_.clear();
+  queue_.add(fresh_, fresh_digests_);
+  auto fresh = fresh_digests_.begin();
+  for (size_t i = begin; i < digests.size(); ++i) {
+    if (!digests[i].made()) digests[i] = std::move(*fresh++);
+  }
 }
 
-const Digest* DigestObserver::find(const Tensor& tensor) const {
+void DigestObserver::add(std::string name, DigestQueue::Promise digest) {
+  entries_.push_back({std::move(name), {}});
+  digests_.push_back(std::move(digest));
+}
+
+std::vector<Entry> DigestObserver::take_entries() {
+  for (size_t i = 0; i < entries_.size(); ++i) entries_[i].digest = digests_[i].get();
+  digests_.clear();
+  std::vector<Entry> taken;
+  taken.reserve(entries_.size());
+  taken.swap(entries_);
+  return taken;
+}
+
+DigestQueue::Promise DigestObserver::find(const Tensor& tensor) const {
   for (const auto& [known, digest] : known_) {
     if (known.raw() == tensor.raw() && known.dtype() == tensor.dtype() && known.shape() == tensor.shape() &&
         known.strides() == tensor.strides())
-      return &digest;
+      return digest;
   }
-  return nullptr;
+  return {};
 }
 
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/tensor/digest_queue.h"
 #include "harness/trainer.h"
 
 namespace faultline::harness {
@@ -14,28 +15,38 @@ std::string output_name(const OpDef& op, const std::string& name, bool backward,
 // once if it is large; so is what the optimizer gives and the next step starts from.
 class DigestObserver : public Observer {
  public:
-  explicit DigestObserver(std::vector<Entry>& entries) : entries_(entries) {}
+  using Promises = std::vector<DigestQueue::Promise>;
+
   void on_op(const OpEvent& event) override;
 
-  // Returns the digest of each tensor, in one go for those that are not known. They stay until the next call or event.
-  const std::vector<Digest>& of(const std::vector<const Tensor*>& tensors);
+  // Returns the digests of tensors, known or to come.
+  Promises of(const std::vector<const Tensor*>& tensors);
+
+  // Adds an entry that is no op's.
+  void add(std::string name, DigestQueue::Promise digest);
+
+  // Returns the entries since the last time, their digests taken.
+  std::vector<Entry> take_entries();
 
  private:
   static constexpr int64_t kLargeOutput = 1 << 20;  // bytes
   struct Digested {
     Tensor tensor;
-    Digest digest;
+    DigestQueue::Promise digest;
   };
 
-  // The digest of a tensor that is known, or nullptr.
-  const Digest* find(const Tensor& tensor) const;
+  void append(const std::vector<const Tensor*>& tensors, Promises& digests);
 
-  std::vector<Entry>& entries_;
+  // The digest of a tensor that is known, or of nothing.
+  DigestQueue::Promise find(const Tensor& tensor) const;
+
+  DigestQueue queue_;
+  std::vector<Entry> entries_;
+  Promises digests_;             // of the entries
   std::vector<Digested> known_;  // large outputs of the last op, all of the optimizer's
   // Members keep their memory from op to op.
   std::vector<const Tensor*> outputs_, fresh_;
-  std::vector<size_t> where_;  // each of the fresh ones stands
-  std::vector<Digest> digests_;
+  Promises fresh_digests_;
 };
 
 }  // namespace faultline::harness

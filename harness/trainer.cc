@@ -271,14 +271,14 @@ struct Trainer::Parts {
   }
 
   // Digests the state that the next step starts from, while what the update wrote is still in the caches.
-  void digest_state(DigestObserver& digests) {
+  void digest_state() {
     std::vector<const Tensor*> values;
     visit_state([&](const std::string&, const Tensor& value) { values.push_back(&value); });
     state_digests = digests.of(values);
   }
 
   // Digests what the coming step starts from into the record, and shows it to the witness.
-  void take_leaves(const models::Batch& batch, DigestObserver* digests, StepRecord& record) {
+  void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) {
     std::vector<double> counts;
     for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
     const Tensor draws = Tensor::from({static_cast<int64_t>(counts.size())}, Dtype::kF64, counts),
@@ -288,18 +288,15 @@ struct Trainer::Parts {
                                                             {"draws", draws},
                                                             {"scale", scale_used},
                                                             {"lr", lr}};
-    if (digests) {
-      if (state_digests.empty()) digest_state(*digests);
+    if (digested) {
+      if (state_digests.empty()) digest_state();
       std::vector<const Tensor*> values;
       for (const auto& [name, value] : inputs) values.push_back(&value);
-      const std::vector<Digest>& input_digests = digests->of(values);
-      const auto add = [&](const std::string& name, const Digest& digest) {
-        record.entries.push_back({"leaf/" + name, digest});
-      };
+      const DigestObserver::Promises input_digests = digests.of(values);
       auto digest = state_digests.cbegin();
-      visit_state([&](const std::string& name, const Tensor&) { add(name, *digest++); });
+      visit_state([&](const std::string& name, const Tensor&) { digests.add("leaf/" + name, *digest++); });
       digest = input_digests.cbegin();
-      for (const auto& [name, value] : inputs) add(name, *digest++);
+      for (const auto& [name, value] : inputs) digests.add(std::string("leaf/") + name, *digest++);
     }
     if (!witness) return;
     visit_state([&](const std::string& name, const Tensor& value) { witness->on_leaf(name, value); });
@@ -348,8 +345,8 @@ struct Trainer::Parts {
   std::unique_ptr<amp::LossScaler> scaler;
   amp::ScalerState scale;
   int64_t next = 0, advances = 0;
-  size_t entries = 0;  // of the step before
-  std::vector<Digest>
+  DigestObserver digests;
+  DigestObserver::Promises
       state_digests;  // of the state as it is between two steps, as visit_state has it; or empty
   Digest root;
   Witness* witness = nullptr;
@@ -382,13 +379,10 @@ StepRecord Trainer::step() {
   const models::Batch batch = p.data->train.batch(p.sampler.batch(record.step));
 
   const Detail detail = harness::detail(p.recipe);
-  record.entries.reserve(p.entries);
   FanOut observers;
-  DigestObserver digests(record.entries);
-  if (detail != Detail::kOff || p.witness)
-    p.take_leaves(batch, detail == Detail::kOff ? nullptr : &digests, record);
+  if (detail != Detail::kOff || p.witness) p.take_leaves(batch, detail != Detail::kOff, record);
   amp::UnderflowObserver underflow;
-  if (detail == Detail::kOps) observers.add(&digests);
+  if (detail == Detail::kOps) observers.add(&p.digests);
   if (p.witness) observers.add(p.witness);
   const int64_t every = p.recipe.integer("ledger.underflow_every");
   const bool measured = every > 0 && record.step % every == 0;
@@ -397,11 +391,11 @@ StepRecord Trainer::step() {
     const Surround surround(&p.autocast, observers.empty() ? nullptr : &observers, record.step, p.seed(),
                             true);
     p.train(batch, record);
-    if (detail != Detail::kOff) p.digest_state(digests);
+    if (detail != Detail::kOff) p.digest_state();
   }
   record.underflow = underflow.counts();
   p.advance(record);
-  p.entries = record.entries.size();
+  record.entries = p.digests.take_entries();
   record.digest = step_digest(record);
   record.root = p.root = chain_root(p.root, record.digest);
   ++p.next;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -10,42 +9,14 @@
 #include <vector>
 
 #include "engine/base/cpu.h"
+#include "engine/base/deferred.h"
 #include "engine/base/error.h"
+#include "engine/base/spin.h"
 
 namespace faultline {
 namespace {
 
 thread_local bool inside_parallel_for = false;
-
-// Waking a sleeping thread takes longer than many a kernel, so a thread looks for its next job a while before it
-// sleeps. It keeps its core meanwhile: one that yields it to another process may wait for milliseconds. Where there are
-// more threads than cores, it does yield, since what it waits for may need the core.
-constexpr int kLooks = 64;
-constexpr std::chrono::microseconds kSpin{50};
-std::atomic<bool> yields = false;
-
-void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-template <class Condition>
-void spin_until(const Condition& condition) {
-  for (int i = 0; i < kLooks; ++i) {
-    if (condition()) return;
-    pause();
-  }
-  for (const auto end = std::chrono::steady_clock::now() + kSpin; !condition();) {
-    if (std::chrono::steady_clock::now() >= end) return;
-    if (yields)
-      std::this_thread::yield();
-    else
-      pause();
-  }
-}
 
 // Pieces of a range at most: what a thread that has done its own may take over from a slower one.
 constexpr int64_t kPieces = 8;
@@ -61,7 +32,7 @@ class Pool {
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
     taken_ = std::vector<Counter>(workers + 1);
-    yields = workers >= static_cast<int>(std::thread::hardware_concurrency());
+    spinning_yields = workers >= static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 0; i < workers; ++i) {
       workers_.emplace_back([this, i, seen = job_.load()] { work(i, seen); });
     }
@@ -98,7 +69,13 @@ class Pool {
   void work(int index, uint64_t seen) {
     set_float_environment();
     while (true) {
-      spin_until([&] { return job_ != seen; });
+      spin_until([&] { return job_ != seen || deferred_waits(); });
+      if (job_ == seen && deferred_waits()) {
+        inside_parallel_for = true;
+        run_deferred_piece();
+        inside_parallel_for = false;
+        continue;
+      }
       job_.wait(seen);
       seen = job_;
       const int ranges = static_cast<int>(seen % kRangeLimit);

@@ -5,12 +5,11 @@
 #include <bit>
 #include <cstring>
 #include <limits>
-#include <list>
-#include <memory_resource>
 #include <type_traits>
 #include <vector>
 
 #include "engine/base/cpu.h"
+#include "engine/base/error.h"
 #include "engine/base/parallel.h"
 #include "engine/tensor/digest_block.h"
 
@@ -95,74 +94,75 @@ Digest digest_elements(const T* elements, int64_t count) {
   }
 }
 
-Digest digest_header(const Tensor& tensor, std::pmr::memory_resource* memory) {
-  std::pmr::vector<int64_t> header({static_cast<int64_t>(tensor.dtype()), tensor.rank()}, memory);
-  header.insert(header.end(), tensor.shape().begin(), tensor.shape().end());
-  return digest_bytes(header.data(), header.size() * sizeof(int64_t));
+Digest digest_header(const Tensor& tensor) {
+  std::array<int64_t, 16> header = {static_cast<int64_t>(tensor.dtype()), tensor.rank()};
+  const auto size = static_cast<size_t>(2 + tensor.rank());
+  if (size > header.size()) {
+    throw Error(ErrorCode::kShape, "digest", tensor.describe() + " has more axes than a digest has room for");
+  }
+  std::copy(tensor.shape().begin(), tensor.shape().end(), header.begin() + 2);
+  return digest_bytes(header.data(), size * sizeof(int64_t));
 }
 
-// What one thread digests at once. It has all that the thread needs: what another core wrote is slow to read.
-struct Block {
-  Dtype dtype;
-  const std::byte* bytes;
-  int64_t size_bytes;
-  int64_t range;  // which thread's it is
-  size_t part;    // where its digest goes
-};
+}  // namespace
 
-Digest digest_block(const Block& block) {
-  return visit(block.dtype, [&]<class T>() {
+void DigestBlocks::begin(const std::vector<const Tensor*>& tensors) {
+  elements_.clear();
+  blocks_.clear();
+  parts_.clear();
+  ends_.clear();
+  size_bytes_ = 0;
+  shares_ = 1;
+  for (const Tensor* tensor : tensors) {
+    Tensor copy;
+    if (!tensor->is_contiguous()) tensor = &(copy = tensor->contiguous());
+    elements_.push_back(tensor->storage());
+    parts_.push_back(digest_header(*tensor));
+    const auto* const bytes = static_cast<const std::byte*>(tensor->raw());
+    const int64_t size_bytes = tensor->size_bytes();
+    size_bytes_ += size_bytes;
+    shares_ = std::max(shares_, size_bytes / kBytesPerThread);
+    for (int64_t begin = 0; begin < size_bytes; begin += kBlockBytes) {
+      blocks_.push_back(
+          {tensor->dtype(), bytes + begin, std::min(kBlockBytes, size_bytes - begin), parts_.size()});
+      parts_.emplace_back();
+    }
+    ends_.push_back(parts_.size());
+  }
+}
+
+void DigestBlocks::digest_block(int64_t i) {
+  const Block& block = blocks_[i];
+  parts_[block.part] = visit(block.dtype, [&]<class T>() {
     return digest_elements(reinterpret_cast<const T*>(block.bytes),
                            block.size_bytes / static_cast<int64_t>(sizeof(T)));
   });
 }
 
-}  // namespace
-
-std::vector<Digest> digests(const std::vector<const Tensor*>& tensors) {
-  // An op has few outputs and most of them are small: what follows then takes nothing from the heap.
-  std::array<std::byte, 4096> on_the_stack;
-  std::pmr::monotonic_buffer_resource memory(on_the_stack.data(), on_the_stack.size());
-  std::list<Tensor> copies;
-  std::pmr::vector<Block> blocks(&memory);
-  std::pmr::vector<Digest> parts(&memory);  // of each tensor its header and its blocks
-  std::pmr::vector<size_t> ends(&memory);
-  blocks.reserve(tensors.size());
-  parts.reserve(2 * tensors.size());
-  ends.reserve(tensors.size());
-  int64_t ranges = 1;
-  for (const Tensor* tensor : tensors) {
-    if (!tensor->is_contiguous()) tensor = &copies.emplace_back(tensor->contiguous());
-    parts.push_back(digest_header(*tensor, &memory));
-    // Each tensor is shared as parallel_for shares it among the threads that write it: what another core has in its
-    // caches takes twice as long to read as what is in one's own.
-    const auto* const bytes = static_cast<const std::byte*>(tensor->raw());
-    const int64_t size_bytes = tensor->size_bytes(),
-                  own_ranges = std::clamp<int64_t>(size_bytes / kBytesPerThread, 1, threads());
-    ranges = std::max(ranges, own_ranges);
-    for (int64_t begin = 0; begin < size_bytes; begin += kBlockBytes) {
-      const int64_t size = std::min(kBlockBytes, size_bytes - begin), middle = begin + size / 2;
-      blocks.push_back(
-          {tensor->dtype(), bytes + begin, size, middle * own_ranges / size_bytes, parts.size()});
-      parts.emplace_back();
-    }
-    ends.push_back(parts.size());
-  }
-  parallel_for("digest", ranges, 1, [&](int64_t first, int64_t last) {
-    for (const Block& block : blocks) {
-      if (block.range >= first && block.range < last) parts[block.part] = digest_block(block);
-    }
+// A large tensor is shared as parallel_for shares it among the threads that write it: what another core has in its
+// caches takes twice as long to read as what is in one's own.
+void DigestBlocks::digest_all() {
+  parallel_for("digest", count(), count() / shares_, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) digest_block(i);
   });
-  std::vector<Digest> chained;
-  chained.reserve(tensors.size());
-  size_t begin = 0;
-  for (const size_t end : ends) {
-    chained.push_back(digest_chain(&parts[begin], end - begin));
-    begin = end;
-  }
-  return chained;
 }
 
-Digest digest(const Tensor& tensor) { return digests({&tensor})[0]; }
+void DigestBlocks::end() {
+  elements_.clear();
+  digests_.clear();
+  size_t begin = 0;
+  for (const size_t end : ends_) {
+    digests_.push_back(digest_chain(&parts_[begin], end - begin));
+    begin = end;
+  }
+}
+
+Digest digest(const Tensor& tensor) {
+  DigestBlocks blocks;
+  blocks.begin({&tensor});
+  blocks.digest_all();
+  blocks.end();
+  return blocks.digests()[0];
+}
 
 }  // namespace faultline

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "engine/base/digest.h"
@@ -12,7 +14,36 @@ namespace faultline {
 // read as the canonical one. Equal for a view and its contiguous copy; +0 and -0 differ.
 Digest digest(const Tensor& tensor);
 
-// Returns the digest of each tensor. Threads share the blocks of all of them in one go.
-std::vector<Digest> digests(const std::vector<const Tensor*>& tensors);
+// The digests of some tensors, block by block: in any order and on any threads. It can be used again and then takes no
+// memory anew.
+class DigestBlocks {
+ public:
+  // Starts anew. The elements are kept, and must stay as they are, until the end.
+  void begin(const std::vector<const Tensor*>& tensors);
+
+  int64_t count() const { return static_cast<int64_t>(blocks_.size()); }
+  int64_t size_bytes() const { return size_bytes_; }  // of all blocks
+  void digest_block(int64_t i);
+  void digest_all();  // on all threads
+
+  void end();                                                      // every block is digested
+  const std::vector<Digest>& digests() const { return digests_; }  // after the end: of each tensor
+
+ private:
+  struct Block {
+    Dtype dtype;
+    const std::byte* bytes;
+    int64_t size_bytes;
+    size_t part;  // where its digest goes
+  };
+
+  std::vector<std::shared_ptr<const std::byte>> elements_;
+  std::vector<Block> blocks_;
+  std::vector<Digest> parts_;  // of each tensor its header and its blocks
+  std::vector<size_t> ends_;   // of the parts of each tensor
+  std::vector<Digest> digests_;
+  int64_t size_bytes_ = 0;
+  int64_t shares_ = 1;  // at most: of the blocks among threads
+};
 
 }  // namespace faultline

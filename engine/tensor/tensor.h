@@ -54,6 +54,8 @@ class Tensor {
     return static_cast<T*>(mutable_raw());
   }
 
+  std::shared_ptr<const std::byte> storage() const { return storage_; }  // keeps the elements alive
+
   // Views: no element is copied.
   Tensor transpose(int axis_a, int axis_b) const;
   Tensor permute(const std::vector<int64_t>& axes) const;

@@ -5,6 +5,9 @@
 #include <set>
 
 #include "engine/base/cpu.h"
+#include "engine/base/parallel.h"
+#include "engine/tensor/digest_queue.h"
+#include "engine/tensor/storage.h"
 
 namespace faultline {
 namespace {
@@ -82,6 +85,87 @@ TEST_CASE("digest: a view and its copy have the same, another shape or format ha
   CHECK(digest(x) != digest(x.reshape({3, 2})));
   CHECK(digest(x) != digest(x.reshape({1, 2, 3})));
   CHECK(digest(Tensor::zeros({2}, Dtype::kF16)) != digest(Tensor::zeros({2}, Dtype::kBf16)));
+}
+
+Tensor drawn(Shape shape, Dtype dtype, double first) {
+  Tensor tensor = Tensor::empty(std::move(shape), dtype);
+  for (int64_t i = 0; i < tensor.size(); ++i) tensor.set(i, first + static_cast<double>(i * 37 % 1001));
+  return tensor;
+}
+
+TEST_CASE(
+    "digest: many at once and one alone are the same, used again too, empty ones and views among them") {
+  const int count = GENERATE(1, 2, 3, 8);
+  set_threads(count);
+  DigestBlocks blocks;
+  for (int round = 0; round < 3; ++round) {
+    const std::vector<Tensor> tensors = {
+        drawn({70000}, Dtype::kF32, round), drawn({3, 5}, Dtype::kF16, round),
+        Tensor::empty({0, 4}, Dtype::kF32), drawn({100, 300}, Dtype::kF64, round).transpose(0, 1),
+        Tensor::full({}, Dtype::kI32, round)};
+    std::vector<const Tensor*> list;
+    for (const Tensor& tensor : tensors) list.push_back(&tensor);
+    blocks.begin(list);
+    blocks.digest_all();
+    blocks.end();
+    for (size_t i = 0; i < tensors.size(); ++i) CHECK(blocks.digests().at(i) == digest(tensors[i]));
+  }
+  CHECK(digest(drawn({100, 300}, Dtype::kF64, 0).transpose(0, 1)) ==
+        digest(drawn({100, 300}, Dtype::kF64, 0).transpose(0, 1).contiguous()));
+  set_threads(1);
+}
+
+TEST_CASE("digest queue: promises are kept, in any order, whether or not the tensor still is") {
+  const int count = GENERATE(1, 2, 3, 8);
+  set_threads(count);
+  DigestQueue queue;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<DigestQueue::Promise> promises;
+    std::vector<Digest> expected;
+    for (int i = 0; i < 40; ++i) {
+      // From 4 bytes to 3 MB: some are digested at once, and more wait than may.
+      const Tensor a = drawn({1 + i * i * i * 13 % 800000}, Dtype::kF32, round),
+                   b = drawn({i, 7}, Dtype::kBf16, i);
+      queue.add({&a, &b}, promises);
+      expected.push_back(digest(a));
+      expected.push_back(digest(b));
+    }
+    REQUIRE(promises.size() == expected.size());
+    for (size_t i = 0; i < promises.size(); ++i) {
+      const size_t at = i * 7 % promises.size();
+      CHECK(promises[at].made());
+      CHECK(promises[at].get() == expected[at]);
+    }
+  }
+  set_threads(1);
+}
+
+TEST_CASE("digest queue: what is never asked for does not outlive the queue") {
+  set_threads(2);
+  for (int round = 0; round < 50; ++round) {
+    DigestQueue queue;
+    std::vector<DigestQueue::Promise> promises;
+    const Tensor x = drawn({20000}, Dtype::kF32, round);
+    queue.add({&x}, promises);
+  }
+  set_threads(1);
+}
+
+TEST_CASE("digest queue: once it has been used, it takes no memory for tensors") {
+  set_threads(2);
+  DigestQueue queue;
+  int64_t blocks = 0;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<DigestQueue::Promise> promises;
+    for (int i = 0; i < 30; ++i) {
+      const Tensor x = Tensor::zeros({100000}, Dtype::kF32);
+      queue.add({&x}, promises);
+    }
+    for (const DigestQueue::Promise& promise : promises) promise.get();
+    if (round == 0) blocks = storage_blocks_from_system();
+    CHECK(storage_blocks_from_system() == blocks);
+  }
+  set_threads(1);
 }
 
 }  // namespace
