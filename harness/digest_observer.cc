@@ -3,6 +3,14 @@
 #include <utility>
 
 namespace faultline::harness {
+namespace {
+
+std::string output_suffix(const OpDef& op, bool backward, size_t index) {
+  if (backward) return "/d" + (index < op.input_names.size() ? op.input_names[index] : std::to_string(index));
+  return index == 0 ? "" : "/output" + std::to_string(index);
+}
+
+}  // namespace
 
 void DigestObserver::on_op(const OpEvent& event) {
   const bool backward = event.grad_call != nullptr, optimizer = event.phase == Phase::kOptimizer;
@@ -10,10 +18,7 @@ void DigestObserver::on_op(const OpEvent& event) {
   for (size_t i = 0; i < event.outputs.size(); ++i) {
     if (!event.outputs[i].defined()) continue;
     outputs_.push_back(&event.outputs[i]);
-    entries_.emplace_back()
-        .name.append(name(event.phase))
-        .append("/")
-        .append(output_name(event.op, event.name, backward, i));
+    add_entry({name(event.phase), "/", event.name, output_suffix(event.op, backward, i)});
   }
   append(outputs_, digests_);
   if (!optimizer) known_.clear();
@@ -45,9 +50,25 @@ void DigestObserver::append(const std::vector<const Tensor*>& tensors, Promises&
   }
 }
 
-void DigestObserver::add(std::string name, DigestQueue::Promise digest) {
-  entries_.push_back({std::move(name), {}});
+void DigestObserver::begin_step() {
+  entries_.clear();
+  digests_.clear();
+}
+
+void DigestObserver::add_leaf(std::string_view name, DigestQueue::Promise digest) {
+  add_entry({"leaf/", name});
   digests_.push_back(std::move(digest));
+}
+
+void DigestObserver::add_entry(std::initializer_list<std::string_view> name) {
+  const size_t place = entries_.size();
+  if (place == names_.size() || !names_[place].is(name)) {
+    std::string text;
+    for (const std::string_view part : name) text.append(part);
+    names_.erase(names_.begin() + static_cast<int64_t>(place), names_.end());
+    names_.push_back(std::move(text));
+  }
+  entries_.push_back({names_[place], {}});
 }
 
 std::vector<Entry> DigestObserver::take_entries() {
@@ -69,9 +90,7 @@ DigestQueue::Promise DigestObserver::find(const Tensor& tensor) const {
 }
 
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index) {
-  if (backward)
-    return name + "/d" + (index < op.input_names.size() ? op.input_names[index] : std::to_string(index));
-  return index == 0 ? name : name + "/output" + std::to_string(index);
+  return name + output_suffix(op, backward, index);
 }
 
 }  // namespace faultline::harness

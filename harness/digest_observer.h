@@ -1,6 +1,8 @@
 #pragma once
 
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/tensor/digest_queue.h"
@@ -17,15 +19,15 @@ class DigestObserver : public Observer {
  public:
   using Promises = std::vector<DigestQueue::Promise>;
 
+  void begin_step();  // forgets entries that nobody took: the step before threw
   void on_op(const OpEvent& event) override;
 
   // Returns the digests of tensors, known or to come.
   Promises of(const std::vector<const Tensor*>& tensors);
 
-  // Adds an entry that is no op's.
-  void add(std::string name, DigestQueue::Promise digest);
+  void add_leaf(std::string_view name, DigestQueue::Promise digest);
 
-  // Returns the entries since the last time, their digests taken.
+  // Returns the entries of the step, their digests taken.
   std::vector<Entry> take_entries();
 
  private:
@@ -35,6 +37,7 @@ class DigestObserver : public Observer {
     DigestQueue::Promise digest;
   };
 
+  void add_entry(std::initializer_list<std::string_view> name);  // its digest comes then
   void append(const std::vector<const Tensor*>& tensors, Promises& digests);
 
   // The digest of a tensor that is known, or of nothing.
@@ -42,8 +45,9 @@ class DigestObserver : public Observer {
 
   DigestQueue queue_;
   std::vector<Entry> entries_;
-  Promises digests_;             // of the entries
-  std::vector<Digested> known_;  // large outputs of the last op, all of the optimizer's
+  Promises digests_;              // of the entries
+  std::vector<EntryName> names_;  // by place in the list: as a rule those of the step before
+  std::vector<Digested> known_;   // large outputs of the last op, all of the optimizer's
   // Members keep their memory from op to op.
   std::vector<const Tensor*> outputs_, fresh_;
   Promises fresh_digests_;

@@ -69,7 +69,7 @@ std::vector<Entry> unpacked(const std::string& names, std::string_view digests, 
 
 std::string names_of(const std::vector<Entry>& entries) {
   Json names = Json::array();
-  for (const Entry& entry : entries) names.push_back(entry.name);
+  for (const Entry& entry : entries) names.push_back(entry.name.text());
   return names.dump();
 }
 
@@ -129,7 +129,7 @@ struct LedgerWriter::Parts {
   int64_t layout_of(const std::vector<Entry>& entries) {
     const bool same = last_layout != 0 && last_entries.size() == entries.size() &&
                       std::equal(entries.begin(), entries.end(), last_entries.begin(),
-                                 [](const Entry& a, const std::string& name) { return a.name == name; });
+                                 [](const Entry& a, const EntryName& name) { return a.name == name; });
     if (same) return last_layout;
     last_entries.clear();
     for (const Entry& entry : entries) last_entries.push_back(entry.name);
@@ -173,7 +173,7 @@ struct LedgerWriter::Parts {
   Database database;
   int schema;  // orders the schema before the statements
   Statement add_step, add_underflow, add_snapshot;
-  std::vector<std::string> last_entries;
+  std::vector<EntryName> last_entries;
   int64_t last_layout = 0;
   std::vector<Row> rows;
 };

@@ -198,7 +198,7 @@ Digest step_digest(const StepRecord& r) {
   std::vector<Digest> parts;
   parts.reserve(2 * r.entries.size() + 2);
   for (const Entry& entry : r.entries) {
-    parts.push_back(digest_text(entry.name));
+    parts.push_back(entry.name.digest());
     parts.push_back(entry.digest);
   }
   const std::string verdict = fmt::format("{} {} {} {} {} {} {} {}", r.step, std::bit_cast<uint64_t>(r.lr),
@@ -294,9 +294,9 @@ struct Trainer::Parts {
       for (const auto& [name, value] : inputs) values.push_back(&value);
       const DigestObserver::Promises input_digests = digests.of(values);
       auto digest = state_digests.cbegin();
-      visit_state([&](const std::string& name, const Tensor&) { digests.add("leaf/" + name, *digest++); });
+      visit_state([&](const std::string& name, const Tensor&) { digests.add_leaf(name, *digest++); });
       digest = input_digests.cbegin();
-      for (const auto& [name, value] : inputs) digests.add(std::string("leaf/") + name, *digest++);
+      for (const auto& [name, value] : inputs) digests.add_leaf(name, *digest++);
     }
     if (!witness) return;
     visit_state([&](const std::string& name, const Tensor& value) { witness->on_leaf(name, value); });
@@ -379,6 +379,7 @@ StepRecord Trainer::step() {
   const models::Batch batch = p.data->train.batch(p.sampler.batch(record.step));
 
   const Detail detail = harness::detail(p.recipe);
+  p.digests.begin_step();
   FanOut observers;
   if (detail != Detail::kOff || p.witness) p.take_leaves(batch, detail != Detail::kOff, record);
   amp::UnderflowObserver underflow;

@@ -9,19 +9,13 @@
 #include "amp/underflow.h"
 #include "engine/autograd/execution.h"
 #include "engine/base/digest.h"
+#include "harness/entry.h"
 #include "harness/recipe.h"
 
 namespace faultline::harness {
 
 // How much of a step is digested.
 enum class Detail : uint8_t { kOff, kState, kOps };
-
-// One digested thing of a step, in the order in which it came to be: leaves first, then ops.
-struct Entry {
-  std::string name;  // "leaf/conv1.weight", "leaf/batch/x", "forward/conv1", "backward/conv1/dw",
-                     // "optimizer/conv1.weight/w"
-  Digest digest;
-};
 
 // Everything that the ledger keeps of one step.
 struct StepRecord {
@@ -35,9 +29,9 @@ struct StepRecord {
   bool skipped = false;
   std::string decision;  // one sentence: what was done about the rate and why; "" on ordinary steps
   float loss = 0;
-  std::vector<Entry> entries;
-  Digest digest;  // over the entries, loss and verdict
-  Digest root;    // H(root[s - 1], digest)
+  std::vector<Entry> entries;  // in the order in which they came to be: leaves first, then ops
+  Digest digest;               // over the entries, loss and verdict
+  Digest root;                 // H(root[s - 1], digest)
   int64_t time_us = 0;
   std::map<std::string, amp::UnderflowCount> underflow;  // measured on some steps only, per gradient tensor
 };

@@ -158,7 +158,7 @@ void DigestBlocks::end() {
 }
 
 Digest digest(const Tensor& tensor) {
-  DigestBlocks blocks;
+  thread_local DigestBlocks blocks;  // keeps its memory
   blocks.begin({&tensor});
   blocks.digest_all();
   blocks.end();

@@ -98,7 +98,7 @@ TEST_CASE("trainer: a planted ulp changes the step's leaf of that parameter and 
   planted.set("plant.element", "3", "test");
   const std::vector<StepRecord> a = trained(recipe), b = trained(planted);
   CHECK(a[4].root == b[4].root);
-  for (size_t i = 0; i < a[5].entries.size() && a[5].entries[i].name.rfind("leaf/", 0) == 0; ++i) {
+  for (size_t i = 0; i < a[5].entries.size() && a[5].entries[i].name.text().rfind("leaf/", 0) == 0; ++i) {
     CHECK((a[5].entries[i].digest != b[5].entries[i].digest) == (a[5].entries[i].name == "leaf/fc1.weight"));
   }
 }
