@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <ctime>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <regex>
 #include <thread>
 
@@ -16,6 +16,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "harness/machine.h"
 
 namespace faultline::bench {
@@ -84,9 +85,8 @@ std::string with_threads(const std::string& name, int threads) {
 }
 
 double seconds(const std::string& program, const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
+  const std::optional<double> value = parse_number<double>(text);
+  if (value && *value >= 0) return *value;
   throw Error(ErrorCode::kArgument, program,
               fmt::format("--patience={}: that is no number of seconds; 0 waits for nothing", text));
 }

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <bit>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include "amp/gradients.h"
@@ -15,6 +15,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/error.h"
 #include "engine/base/parallel.h"
+#include "engine/base/text.h"
 #include "engine/numerics/ulp.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/optim/optimizer.h"
@@ -111,11 +112,9 @@ Detail detail(const Recipe& recipe) {
 
 Tensor scalar(double value) { return Tensor::full({}, Dtype::kF64, value); }
 
-// Reads subnormals too, and does not look at the locale.
 float planted_value(const std::string& text) {
-  float value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size() && std::isfinite(value)) return value;
+  const std::optional<float> value = parse_number<float>(text);
+  if (value && std::isfinite(*value)) return *value;
   throw Error(ErrorCode::kArgument, "plant.value", "'" + text + "' is not a finite number of f32");
 }
 

@@ -1,9 +1,10 @@
 #include "engine/mma/vector_file.h"
 
-#include <charconv>
 #include <map>
+#include <optional>
 
 #include "engine/base/error.h"
+#include "engine/base/text.h"
 
 namespace faultline {
 namespace {
@@ -95,14 +96,13 @@ class Header {
 
   int64_t number(std::string_view key, int64_t largest) {
     const Word word = need(key);
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(word.text.data(), word.text.data() + word.text.size(), value);
-    if (error != std::errc() || end != word.text.data() + word.text.size() || value < 1 || value > largest) {
+    const std::optional<int64_t> value = parse_number<int64_t>(word.text);
+    if (!value || *value < 1 || *value > largest) {
       reader_.refuse(word.column,
                      quoted(word.text) + " is not a whole number from 1 to " + std::to_string(largest));
     }
     take(key);
-    return value;
+    return *value;
   }
 
   std::string notes() const {

@@ -2,11 +2,12 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 
 #include "engine/base/error.h"
+#include "engine/base/text.h"
 #include "harness/cli/command_line.h"
 #include "harness/dry_run.h"
 #include "harness/perturbation.h"
@@ -28,9 +29,8 @@ struct Given {
 };
 
 int64_t positive(const std::string& text, const std::string& option) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size() && value > 0) return value;
+  const std::optional<int64_t> value = parse_number<int64_t>(text);
+  if (value && *value > 0) return *value;
   throw Error(ErrorCode::kArgument, option, "'" + text + "' is not a whole number above 0");
 }
 
