@@ -58,8 +58,9 @@ class DeferredPieces {
 
 namespace {
 
+// Never destroyed: threads of the pool look at it until they end.
 DeferredPieces& waiting() {
-  static DeferredPieces pieces;
+  static DeferredPieces& pieces = *new DeferredPieces;
   return pieces;
 }
 

@@ -5,8 +5,8 @@
 
 namespace faultline {
 
-// Work that can wait: the threads of parallel_for do it, piece by piece, while they have nothing else to do. What none
-// of them has begun is done by the thread that asks for it.
+// Work that can wait: the threads of parallel_for do it, piece by piece, while they look for something to do; one that
+// sleeps is not woken for it. What none of them has begun is done by the thread that asks for it.
 class Deferred {
  public:
   Deferred() = default;

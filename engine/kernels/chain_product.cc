@@ -147,6 +147,11 @@ class ChainProduct {
     tile_panels_ = ceil_div(panels_.count, tiles_down_);
     tiles_down_ = ceil_div(panels_.count, tile_panels_);
     tile_columns_ = ceil_div(groups, tiles_across_) * width_;
+    // Threads that would have unequal numbers of groups share columns by the vector, if each packs its own.
+    if (threads_ > 1 && tiles_down_ == 1 && !stays_in_place(left_, right_)) {
+      const int64_t lanes = register_block(1).columns;
+      tile_columns_ = ceil_div(ceil_div(right_.size, tiles_across_), lanes) * lanes;
+    }
     tiles_across_ = ceil_div(right_.size, tile_columns_);
   }
 
@@ -222,7 +227,8 @@ class ChainProduct {
     const int64_t depth = range.end - range.begin;
     const bool packs_left = left_layout_ == LeftLayout::kPanels;
     const Scratch left(packs_left ? rows(tile) * (depth + kApart) : 0);
-    const Scratch right(right_mode_ == Right::kByTile ? tile_columns_ * (depth + kApart) : 0);
+    const int64_t packed_columns = ceil_div(tile_columns_, width_) * width_;
+    const Scratch right(right_mode_ == Right::kByTile ? packed_columns * (depth + kApart) : 0);
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.accumulate = formats_.accumulate;
     block.depth = depth;

@@ -53,7 +53,11 @@ void run_tiles_and_parts(const TiledSum& sum, bool whole_leaves) {
   parallel_for(sum.kernel, items, thread_grain(items, sum.work), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const auto& part = parts[i % count];
-      sum_tile(sum, KPlan{{{part.begin(), part.end()}}, plan.join}, i / count, results.data() + i * n);
+      float* const values = results.data() + i * n;
+      if (part.size() == 1)
+        sum.chain(i / count, part[0], false, values);
+      else
+        sum_tile(sum, KPlan{{{part.begin(), part.end()}}, plan.join}, i / count, values);
     }
   });
   const Scratch values(n);
