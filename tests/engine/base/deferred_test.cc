@@ -12,14 +12,10 @@
 #include <vector>
 
 #include "engine/base/parallel.h"
+#include "tests/support/threads.h"
 
 namespace faultline {
 namespace {
-
-struct Threads {
-  explicit Threads(int count) { set_threads(count); }
-  ~Threads() { set_threads(1); }
-};
 
 class Work : public Deferred {
  public:

@@ -12,15 +12,11 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "tests/support/threads.h"
 
 using namespace faultline;
 
 namespace {
-
-struct Threads {
-  explicit Threads(int count) { set_threads(count); }
-  ~Threads() { set_threads(1); }
-};
 
 struct Ranges {
   std::vector<std::pair<int64_t, int64_t>> ranges;  // Sorted.

@@ -5,9 +5,9 @@
 #include <set>
 
 #include "engine/base/cpu.h"
-#include "engine/base/parallel.h"
 #include "engine/tensor/digest_queue.h"
 #include "engine/tensor/storage.h"
+#include "tests/support/threads.h"
 
 namespace faultline {
 namespace {
@@ -95,8 +95,7 @@ Tensor drawn(Shape shape, Dtype dtype, double first) {
 
 TEST_CASE(
     "digest: many at once and one alone are the same, used again too, empty ones and views among them") {
-  const int count = GENERATE(1, 2, 3, 8);
-  set_threads(count);
+  const Threads threads(GENERATE(1, 2, 3, 8));
   DigestBlocks blocks;
   for (int round = 0; round < 3; ++round) {
     const std::vector<Tensor> tensors = {
@@ -112,12 +111,10 @@ TEST_CASE(
   }
   CHECK(digest(drawn({100, 300}, Dtype::kF64, 0).transpose(0, 1)) ==
         digest(drawn({100, 300}, Dtype::kF64, 0).transpose(0, 1).contiguous()));
-  set_threads(1);
 }
 
 TEST_CASE("digest queue: promises are kept, in any order, whether or not the tensor still is") {
-  const int count = GENERATE(1, 2, 3, 8);
-  set_threads(count);
+  const Threads threads(GENERATE(1, 2, 3, 8));
   DigestQueue queue;
   for (int round = 0; round < 3; ++round) {
     std::vector<DigestQueue::Promise> promises;
@@ -137,22 +134,20 @@ TEST_CASE("digest queue: promises are kept, in any order, whether or not the ten
       CHECK(promises[at].get() == expected[at]);
     }
   }
-  set_threads(1);
 }
 
 TEST_CASE("digest queue: what is never asked for does not outlive the queue") {
-  set_threads(2);
+  const Threads threads(2);
   for (int round = 0; round < 50; ++round) {
     DigestQueue queue;
     std::vector<DigestQueue::Promise> promises;
     const Tensor x = drawn({20000}, Dtype::kF32, round);
     queue.add({&x}, promises);
   }
-  set_threads(1);
 }
 
 TEST_CASE("digest queue: once it has been used, it takes no memory for tensors") {
-  set_threads(2);
+  const Threads threads(2);
   DigestQueue queue;
   int64_t blocks = 0;
   for (int round = 0; round < 20; ++round) {
@@ -165,7 +160,6 @@ TEST_CASE("digest queue: once it has been used, it takes no memory for tensors")
     if (round == 0) blocks = storage_blocks_from_system();
     CHECK(storage_blocks_from_system() == blocks);
   }
-  set_threads(1);
 }
 
 }  // namespace
