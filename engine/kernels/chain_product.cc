@@ -1,11 +1,13 @@
 #include "engine/kernels/chain_product.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
 #include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
+#include "engine/base/spin.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
@@ -77,6 +79,7 @@ class ChainProduct {
     const Scratch whole(right_mode_ == Right::kWhole ? ceil_div(right_.size, width_) * width_ * depth : 0);
     whole_right_ = whole.data();
     if (right_mode_ == Right::kWhole) pack_whole_right();
+    if (hands_over_) return run_handing_over();
     const int64_t tiles = tiles_down_ * tiles_across_;
     if (sequence_ && (tiles >= threads_ || plan_.ranges() == 1)) return run_sequence(tiles);
     TiledSum sum{"product", &plan_, formats_};
@@ -95,6 +98,41 @@ class ChainProduct {
   enum class Right : uint8_t { kInPlace, kByTile, kWhole };
   struct Tile {
     int64_t first_panel, last_panel, begin, end;  // panels of rows, and columns
+  };
+
+  // Where a tile's sums are kept: in the output itself, if that is f32.
+  struct TileSums {
+    TileSums(const ChainProduct& product, const Tile& tile)
+        : ld(product.direct_ ? product.args_.out_row_stride : product.whole_groups(tile)),
+          kept(product.direct_ ? 0 : product.rows(tile) * ld),
+          data(product.direct_ ? static_cast<float*>(product.args_.out) +
+                                     product.panels_.begin(tile.first_panel) * ld + tile.begin
+                               : kept.data()) {}
+    int64_t ld;
+    Scratch kept;
+    float* data;
+  };
+  // Turns of threads, one after the other. One that fails passes its turn on too: others must not wait for ever.
+  class Turn {
+   public:
+    Turn(std::atomic<int64_t>& passed, int64_t number) : passed_(passed), number_(number) {}
+    ~Turn() {
+      if (!done_) pass();
+    }
+    void wait() const {
+      spin_until([&] { return passed_ >= number_; });
+      for (int64_t seen; (seen = passed_) < number_;) passed_.wait(seen);
+    }
+    void pass() {
+      done_ = true;
+      ++passed_;
+      passed_.notify_all();
+    }
+
+   private:
+    std::atomic<int64_t>& passed_;
+    int64_t number_;
+    bool done_ = false;
   };
 
   int64_t work() const { return args_.M * args_.N * args_.K; }
@@ -147,12 +185,12 @@ class ChainProduct {
     tile_panels_ = ceil_div(panels_.count, tiles_down_);
     tiles_down_ = ceil_div(panels_.count, tile_panels_);
     tile_columns_ = ceil_div(groups, tiles_across_) * width_;
-    // Threads that would have unequal numbers of groups share columns by the vector, if each packs its own.
-    if (threads_ > 1 && tiles_down_ == 1 && !stays_in_place(left_, right_)) {
-      const int64_t lanes = register_block(1).columns;
-      tile_columns_ = ceil_div(ceil_div(right_.size, tiles_across_), lanes) * lanes;
-    }
     tiles_across_ = ceil_div(right_.size, tile_columns_);
+    // Groups of columns for each thread, if some are left over that are worth to be shared along k.
+    const int64_t own = groups / threads_;
+    own_columns_ = own * width_;
+    hands_over_ = sequence_ && tiles_down_ == 1 && own > 0 && groups % threads_ != 0 &&
+                  own_columns_ <= kTileColumns && plan_.ranges() >= 2 * threads_;
   }
 
   LeftLayout layout_of_left() const {
@@ -171,23 +209,49 @@ class ChainProduct {
             std::min(begin + tile_columns_, right_.size)};
   }
 
-  // Tile by tile, range after range, each added to the sums: in the output itself, where that is f32.
+  // Tile by tile.
   void run_sequence(int64_t tiles) const {
     parallel_for("product", tiles, thread_grain(tiles, work()), [&](int64_t first, int64_t last) {
-      const Scratch values(direct_ ? 0
-                                   : std::min(left_.size, tile_panels_ * registers_.rows) * tile_columns_);
-      for (int64_t i = first; i < last; ++i) {
-        const Tile t = tile(i);
-        const int64_t ld = direct_ ? args_.out_row_stride : tile_columns_;
-        float* sums = direct_ ? static_cast<float*>(args_.out) + panels_.begin(t.first_panel) * ld + t.begin
-                              : values.data();
-        sum_ranges(
-            plan_, rows(t) * ld, formats_,
-            [&](const KPlan::Range& range, float* out) { chain(t, range, out, ld, false, !direct_); }, sums,
-            [&](const KPlan::Range& range, float* out) { chain(t, range, out, ld, true, !direct_); });
-        finish(t, sums, ld);
+      for (int64_t i = first; i < last; ++i) run_tile(tile(i));
+    });
+  }
+
+  // Range after range, each added to the sums.
+  void run_tile(const Tile& tile) const {
+    const TileSums sums(*this, tile);
+    const auto chain_to = [&](const KPlan::Range& range, float* out) {
+      chain(tile, range, out, sums.ld, false, !direct_);
+    };
+    const auto add_to = [&](const KPlan::Range& range, float* out) {
+      chain(tile, range, out, sums.ld, true, !direct_);
+    };
+    sum_ranges(plan_, rows(tile) * sums.ld, formats_, chain_to, sums.data, add_to);
+    finish(tile, sums.data, sums.ld);
+  }
+
+  // The groups of columns that are left over go from thread to thread, and each adds its part of the ranges: the first
+  // one before its own columns, the last one after them, so that hardly one waits.
+  void run_handing_over() const {
+    const std::vector<KPlan::Range> ranges = plan_.in_order();
+    const int64_t count = static_cast<int64_t>(ranges.size()), last = threads_ - 1;
+    const Tile rest{0, panels_.count, threads_ * own_columns_, right_.size};
+    const TileSums sums(*this, rest);
+    std::atomic<int64_t> passed = 0;
+    parallel_for("product", threads_, 1, [&](int64_t first, int64_t end) {
+      for (int64_t thread = first; thread < end; ++thread) {
+        Turn turn(passed, thread);
+        const int64_t begin = thread * own_columns_;
+        const int64_t middle = begin + own_columns_ / width_ * thread / last * width_;
+        if (begin < middle) run_tile({0, panels_.count, begin, middle});
+        turn.wait();
+        for (int64_t i = count * thread / threads_; i < count * (thread + 1) / threads_; ++i) {
+          chain(rest, ranges[i], sums.data, sums.ld, i > 0, !direct_);
+        }
+        turn.pass();
+        if (middle < begin + own_columns_) run_tile({0, panels_.count, middle, begin + own_columns_});
       }
     });
+    finish(rest, sums.data, sums.ld);
   }
 
   void pack_whole_right() {
@@ -219,6 +283,7 @@ class ChainProduct {
                 (depth + kApart) * width_, out);
   }
 
+  int64_t whole_groups(const Tile& t) const { return ceil_div(t.end - t.begin, width_) * width_; }  // columns
   int64_t rows(const Tile& t) const { return panels_.begin(t.last_panel) - panels_.begin(t.first_panel); }
 
   // One range of a tile.
@@ -227,8 +292,7 @@ class ChainProduct {
     const int64_t depth = range.end - range.begin;
     const bool packs_left = left_layout_ == LeftLayout::kPanels;
     const Scratch left(packs_left ? rows(tile) * (depth + kApart) : 0);
-    const int64_t packed_columns = ceil_div(tile_columns_, width_) * width_;
-    const Scratch right(right_mode_ == Right::kByTile ? packed_columns * (depth + kApart) : 0);
+    const Scratch right(right_mode_ == Right::kByTile ? whole_groups(tile) * (depth + kApart) : 0);
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.accumulate = formats_.accumulate;
     block.depth = depth;
@@ -302,7 +366,8 @@ class ChainProduct {
   RowPanels panels_;
   LeftLayout left_layout_;
   Right right_mode_;
-  int64_t threads_, tiles_down_, tiles_across_, tile_panels_, tile_columns_;
+  int64_t threads_, tiles_down_, tiles_across_, tile_panels_, tile_columns_, own_columns_;
+  bool hands_over_;
   float* whole_right_ = nullptr;
   std::vector<int64_t> begins_;  // of the ranges, rising
 };
