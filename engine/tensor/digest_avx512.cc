@@ -61,6 +61,13 @@ constexpr size_t kSecretBytes = sizeof(XXH3_kSecret), kStripe = XXH_STRIPE_LEN,
                  kStripesPerScramble = (kSecretBytes - kStripe) / XXH_SECRET_CONSUME_RATE,
                  kScrambleBytes = kStripesPerScramble * kStripe;
 
+// A stripe in a register: gcc would load it anew for each use, and loads would bound the loop.
+XXH_FORCE_INLINE __m512i load_once(const uint8_t* bytes) {
+  __m512i stripe = _mm512_loadu_si512(bytes);
+  asm("" : "+v"(stripe));
+  return stripe;
+}
+
 XXH_FORCE_INLINE __m512i product(__m512i stripe, const uint8_t* secret) {
   const __m512i keyed = _mm512_xor_si512(stripe, _mm512_loadu_si512(secret));
   return _mm512_mul_epu32(keyed, _mm512_srli_epi64(keyed, 32));
@@ -91,7 +98,7 @@ XXH_FORCE_INLINE __m512i add_stripes(__m512i sums, NanSearch<Bits>& nans, const 
     const uint8_t* const secret = XXH3_kSecret + i * XXH_SECRET_CONSUME_RATE;
     XXH_PREFETCH(pair + kAhead);
     XXH_PREFETCH(pair + kAhead + kStripe);
-    const __m512i a = _mm512_loadu_si512(pair), b = _mm512_loadu_si512(pair + kStripe);
+    const __m512i a = load_once(pair), b = load_once(pair + kStripe);
     nans.see(a, b);
     words = _mm512_add_epi64(words, _mm512_add_epi64(a, b));
     sums = _mm512_add_epi64(
