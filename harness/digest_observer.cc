@@ -18,7 +18,7 @@ void DigestObserver::on_op(const OpEvent& event) {
   for (size_t i = 0; i < event.outputs.size(); ++i) {
     if (!event.outputs[i].defined()) continue;
     outputs_.push_back(&event.outputs[i]);
-    add_entry({name(event.phase), "/", event.name, output_suffix(event.op, backward, i)});
+    add_output({name(event.phase), "/", event.name, output_suffix(event.op, backward, i)});
   }
   append(outputs_, digests_);
   if (!optimizer) known_.clear();
@@ -53,15 +53,21 @@ void DigestObserver::append(const std::vector<const Tensor*>& tensors, Promises&
 void DigestObserver::begin_step() {
   entries_.clear();
   digests_.clear();
+  outputs_named_ = 0;
 }
 
-void DigestObserver::add_leaf(std::string_view name, DigestQueue::Promise digest) {
-  add_entry({"leaf/", name});
-  digests_.push_back(std::move(digest));
+void DigestObserver::add_leaf(const EntryName& name, const DigestQueue::Promise& digest) {
+  entries_.push_back({name, {}});
+  digests_.push_back(digest);
 }
 
-void DigestObserver::add_entry(std::initializer_list<std::string_view> name) {
-  const size_t place = entries_.size();
+void DigestObserver::add_leaf(const Entry& leaf) {
+  entries_.push_back(leaf);
+  digests_.emplace_back();
+}
+
+void DigestObserver::add_output(std::initializer_list<std::string_view> name) {
+  const size_t place = outputs_named_++;
   if (place == names_.size() || !names_[place].is(name)) {
     std::string text;
     for (const std::string_view part : name) text.append(part);
@@ -72,7 +78,9 @@ void DigestObserver::add_entry(std::initializer_list<std::string_view> name) {
 }
 
 std::vector<Entry> DigestObserver::take_entries() {
-  for (size_t i = 0; i < entries_.size(); ++i) entries_[i].digest = digests_[i].get();
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (digests_[i].made()) entries_[i].digest = digests_[i].get();
+  }
   digests_.clear();
   std::vector<Entry> taken;
   taken.reserve(entries_.size());

@@ -25,7 +25,8 @@ class DigestObserver : public Observer {
   // Returns the digests of tensors, known or to come.
   Promises of(const std::vector<const Tensor*>& tensors);
 
-  void add_leaf(std::string_view name, DigestQueue::Promise digest);
+  void add_leaf(const EntryName& name, const DigestQueue::Promise& digest);
+  void add_leaf(const Entry& leaf);
 
   // Returns the entries of the step, their digests taken.
   std::vector<Entry> take_entries();
@@ -37,7 +38,7 @@ class DigestObserver : public Observer {
     DigestQueue::Promise digest;
   };
 
-  void add_entry(std::initializer_list<std::string_view> name);  // its digest comes then
+  void add_output(std::initializer_list<std::string_view> name);  // its digest comes then
   void append(const std::vector<const Tensor*>& tensors, Promises& digests);
 
   // The digest of a tensor that is known, or of nothing.
@@ -45,8 +46,9 @@ class DigestObserver : public Observer {
 
   DigestQueue queue_;
   std::vector<Entry> entries_;
-  Promises digests_;              // of the entries
-  std::vector<EntryName> names_;  // by place in the list: as a rule those of the step before
+  Promises digests_;              // of the entries; of nothing where one has its own
+  std::vector<EntryName> names_;  // of outputs, as they come: as a rule those of the step before
+  size_t outputs_named_ = 0;      // in this step
   std::vector<Digested> known_;   // large outputs of the last op, all of the optimizer's
   // Members keep their memory from op to op.
   std::vector<const Tensor*> outputs_, fresh_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -110,7 +111,25 @@ Detail detail(const Recipe& recipe) {
   return text == "ops" ? Detail::kOps : text == "state" ? Detail::kState : Detail::kOff;
 }
 
-Tensor scalar(double value) { return Tensor::full({}, Dtype::kF64, value); }
+EntryName leaf_name(const std::string& name) { return "leaf/" + name; }
+
+// A leaf of a few numbers: most steps start from the same ones as the step before.
+struct NumbersLeaf {
+  explicit NumbersLeaf(const std::string& named) : name(named), entry{leaf_name(named), {}} {}
+
+  void set(const Shape& shape, const std::vector<double>& numbers) {
+    const auto bits = [](double number) { return std::bit_cast<uint64_t>(number); };
+    if (tensor.defined() && std::ranges::equal(numbers, kept, {}, bits, bits)) return;
+    kept = numbers;
+    tensor = Tensor::from(shape, Dtype::kF64, numbers);
+    entry.digest = digest(tensor);
+  }
+
+  std::string name;
+  std::vector<double> kept;
+  Tensor tensor;
+  Entry entry;
+};
 
 float planted_value(const std::string& text) {
   const std::optional<float> value = parse_number<float>(text);
@@ -274,32 +293,31 @@ struct Trainer::Parts {
     std::vector<const Tensor*> values;
     visit_state([&](const std::string&, const Tensor& value) { values.push_back(&value); });
     state_digests = digests.of(values);
+    if (state_names.size() == values.size()) return;
+    state_names.clear();
+    visit_state([&](const std::string& name, const Tensor&) { state_names.push_back(leaf_name(name)); });
   }
 
   // Digests what the coming step starts from into the record, and shows it to the witness.
   void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) {
     std::vector<double> counts;
     for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
-    const Tensor draws = Tensor::from({static_cast<int64_t>(counts.size())}, Dtype::kF64, counts),
-                 scale_used = scalar(record.scale), lr = scalar(record.lr);
-    const std::pair<const char*, const Tensor&> inputs[] = {{"batch/x", batch.x},
-                                                            {"batch/labels", batch.labels},
-                                                            {"draws", draws},
-                                                            {"scale", scale_used},
-                                                            {"lr", lr}};
+    draws.set({static_cast<int64_t>(counts.size())}, counts);
+    scale_used.set({}, {record.scale});
+    lr.set({}, {record.lr});
+    const NumbersLeaf* const numbers[] = {&draws, &scale_used, &lr};
     if (digested) {
       if (state_digests.empty()) digest_state();
-      std::vector<const Tensor*> values;
-      for (const auto& [name, value] : inputs) values.push_back(&value);
-      const DigestObserver::Promises input_digests = digests.of(values);
-      auto digest = state_digests.cbegin();
-      visit_state([&](const std::string& name, const Tensor&) { digests.add_leaf(name, *digest++); });
-      digest = input_digests.cbegin();
-      for (const auto& [name, value] : inputs) digests.add_leaf(name, *digest++);
+      for (size_t i = 0; i < state_names.size(); ++i) digests.add_leaf(state_names[i], state_digests[i]);
+      const DigestObserver::Promises inputs = digests.of({&batch.x, &batch.labels});
+      for (size_t i = 0; i < inputs.size(); ++i) digests.add_leaf(batch_names[i], inputs[i]);
+      for (const NumbersLeaf* leaf : numbers) digests.add_leaf(leaf->entry);
     }
     if (!witness) return;
     visit_state([&](const std::string& name, const Tensor& value) { witness->on_leaf(name, value); });
-    for (const auto& [name, value] : inputs) witness->on_leaf(name, value);
+    witness->on_leaf("batch/x", batch.x);
+    witness->on_leaf("batch/labels", batch.labels);
+    for (const NumbersLeaf* leaf : numbers) witness->on_leaf(leaf->name, leaf->tensor);
   }
 
   // Scaled backward pass, verdict, then the update or the skip.
@@ -345,8 +363,11 @@ struct Trainer::Parts {
   amp::ScalerState scale;
   int64_t next = 0, advances = 0;
   DigestObserver digests;
-  DigestObserver::Promises
-      state_digests;  // of the state as it is between two steps, as visit_state has it; or empty
+  // Of the state as it is between two steps, as visit_state has it; digests may be missing.
+  std::vector<EntryName> state_names;
+  DigestObserver::Promises state_digests;
+  const EntryName batch_names[2] = {leaf_name("batch/x"), leaf_name("batch/labels")};
+  NumbersLeaf draws{"draws"}, scale_used{"scale"}, lr{"lr"};
   Digest root;
   Witness* witness = nullptr;
 };
