@@ -36,6 +36,7 @@ DigestObserver::Promises DigestObserver::of(const std::vector<const Tensor*>& te
 }
 
 void DigestObserver::append(const std::vector<const Tensor*>& tensors, Promises& digests) {
+  if (known_.empty()) return queue_.add(tensors, digests);
   const size_t begin = digests.size();
   fresh_.clear();
   for (const Tensor* tensor : tensors) {

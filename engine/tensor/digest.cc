@@ -106,7 +106,7 @@ Digest digest_header(const Tensor& tensor) {
 
 }  // namespace
 
-void DigestBlocks::begin(const std::vector<const Tensor*>& tensors) {
+void DigestBlocks::begin(const std::vector<const Tensor*>& tensors, bool keeps) {
   elements_.clear();
   blocks_.clear();
   parts_.clear();
@@ -116,7 +116,7 @@ void DigestBlocks::begin(const std::vector<const Tensor*>& tensors) {
   for (const Tensor* tensor : tensors) {
     Tensor copy;
     if (!tensor->is_contiguous()) tensor = &(copy = tensor->contiguous());
-    elements_.push_back(tensor->storage());
+    if (keeps || copy.defined()) elements_.push_back(tensor->storage());
     parts_.push_back(digest_header(*tensor));
     const auto* const bytes = static_cast<const std::byte*>(tensor->raw());
     const int64_t size_bytes = tensor->size_bytes();
@@ -159,7 +159,7 @@ void DigestBlocks::end() {
 
 Digest digest(const Tensor& tensor) {
   thread_local DigestBlocks blocks;  // keeps its memory
-  blocks.begin({&tensor});
+  blocks.begin({&tensor}, false);
   blocks.digest_all();
   blocks.end();
   return blocks.digests()[0];

@@ -18,8 +18,8 @@ Digest digest(const Tensor& tensor);
 // memory anew.
 class DigestBlocks {
  public:
-  // Starts anew. The elements are kept, and must stay as they are, until the end.
-  void begin(const std::vector<const Tensor*>& tensors);
+  // Starts anew. The elements must stay as they are until the end; they are kept until then if the caller does not.
+  void begin(const std::vector<const Tensor*>& tensors, bool keeps = true);
 
   int64_t count() const { return static_cast<int64_t>(blocks_.size()); }
   int64_t size_bytes() const { return size_bytes_; }  // of all blocks

@@ -17,18 +17,17 @@ constexpr int64_t kLargeTensor = 2 << 20, kMostWaiting = 4 << 20;
 // Tensors that were added together.
 class DigestQueue::Job : private Deferred {
  public:
-  int64_t begin(const std::vector<const Tensor*>& tensors) {  // returns their bytes
-    blocks_.begin(tensors);
-    done_ = false;
-    return blocks_.size_bytes();
-  }
-
-  void run_now() {
+  void run_now(const std::vector<const Tensor*>& tensors) {
+    blocks_.begin(tensors, false);
     blocks_.digest_all();
     end();
   }
 
-  void run_later() { defer(static_cast<int>(blocks_.count())); }
+  void run_later(const std::vector<const Tensor*>& tensors) {
+    blocks_.begin(tensors);
+    done_ = false;
+    defer(static_cast<int>(blocks_.count()));
+  }
 
   void wait() {
     if (done_) return;
@@ -72,14 +71,13 @@ void DigestQueue::add(const std::vector<const Tensor*>& tensors, std::vector<Pro
   if (tensors.empty()) return;
   const std::shared_ptr<Job> job = unused_job();
   for (size_t i = 0; i < tensors.size(); ++i) promises.push_back({job, i});
-  const int64_t size_bytes = job->begin(tensors);
   const bool large = std::any_of(tensors.begin(), tensors.end(),
                                  [](const Tensor* tensor) { return tensor->size_bytes() >= kLargeTensor; });
-  if (threads() == 1 || large) return job->run_now();
-  job->run_later();
+  if (threads() == 1 || large) return job->run_now(tensors);
+  job->run_later(tensors);
   waiting_.push_back(job);
   // Which elements are kept must not depend on how far the threads are: the memory that a step needs would, too.
-  for (waiting_bytes_ += size_bytes; waiting_bytes_ > kMostWaiting; waiting_.pop_front()) {
+  for (waiting_bytes_ += job->size_bytes(); waiting_bytes_ > kMostWaiting; waiting_.pop_front()) {
     waiting_.front()->wait();
     waiting_bytes_ -= waiting_.front()->size_bytes();
   }
