@@ -49,9 +49,9 @@ class UnitGradient {
                 input,
                 K_,
                 left_.data(),
-                cut_into(OC, OC),
+                cut_into(OC, unit_.windows ? ceil_div(OC, threads()) : OC),
                 cut_into(taps_, tile_taps()),
-                [&](const UnitSum::Interval&, const UnitSum::Interval& n, float* sums) { finish(n, sums); },
+                [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) { finish(m, n, sums); },
                 [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
     if (unit_.windows) {
       std::vector<int64_t> steps(K_), origins;
@@ -83,7 +83,7 @@ class UnitGradient {
     if (!unit_.dot) return taps_;
     if (!unit_.windows) return register_block(taps_).columns;
     const int64_t runs = taps_ / run_, most = std::max<int64_t>(kTileTaps / run_, 1);
-    return std::min(ceil_div(runs, threads()), most) * run_;
+    return std::min(runs, most) * run_;
   }
 
   // What the taps n read at the positions k, position by position.
@@ -110,10 +110,10 @@ class UnitGradient {
     }
   }
 
-  void finish(const UnitSum::Interval& n, const float* sums) const {
+  void finish(const UnitSum::Interval& m, const UnitSum::Interval& n, const float* sums) const {
     const Dtype dtype = g_.dw.dtype;
-    char* out = static_cast<char*>(g_.dw.data) + n.begin * size_bytes(dtype);
-    convert_rows({sums, Dtype::kF32, n.size()}, {out, dtype, taps_}, g_.shape.OC, n.size());
+    char* out = static_cast<char*>(g_.dw.data) + (m.begin * taps_ + n.begin) * size_bytes(dtype);
+    convert_rows({sums, Dtype::kF32, n.size()}, {out, dtype, taps_}, m.size(), n.size());
   }
 
   // Positions read before they are transposed: they stay in the L1 cache, and lines do not share its sets.

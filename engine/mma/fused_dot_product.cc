@@ -21,6 +21,10 @@ namespace {
 
 constexpr bool kPairs = HWY_TARGET == HWY_AVX3;  // registers hold the sums and scales of two rows
 
+// A masked load reads no memory but that of its lanes.
+constexpr bool kMasksLoads = HWY_TARGET == HWY_AVX3;
+constexpr int kMostRuns = 7;  // that reach into a vector which is made of them
+
 void CopyRow(const float* from, int64_t n, float* to) {
   const DF df;
   const int64_t lanes = hn::Lanes(df);
@@ -165,14 +169,64 @@ class Product {
     return range.range(rule_.operand_field);
   }
 
-  // Vectors reach beyond a run, where the next one then goes; short ones cross fewer lines of the cache.
   void CopyRuns(const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
-    const hn::CappedTag<float, 8> few;
-    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRuns(few, b, k, terms, panel, values);
-    CopyRuns(DF(), b, k, terms, panel, values);
+    if (kMasksLoads && lanes_ / b.run + 2 <= kMostRuns) {
+      for (int64_t n = 0; n < panel.columns; n += lanes_) CopyVector(b, k, terms, panel, n, values + n);
+      return;
+    }
+    const hn::CappedTag<float, 8> few;  // short vectors cross fewer lines of the cache
+    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRunByRun(few, b, k, terms, panel, values);
+    CopyRunByRun(DF(), b, k, terms, panel, values);
   }
+
+  // A vector is made of the runs that reach into it, which masked loads bring to their lanes.
+  void CopyVector(const Windows& b, int64_t k, int64_t terms, const Panel& panel, int64_t first,
+                  float* values) const {
+    int64_t from[kMostRuns];  // of lane 0, if all of them were of the run
+    uint32_t lanes[kMostRuns];
+    int runs = 0;
+    for (int64_t lane = 0, count; lane < std::min(lanes_, panel.columns - first); lane += count, ++runs) {
+      const int64_t n = panel.begin + first + lane, skip = n % b.run;
+      count = std::min({b.run - skip, lanes_ - lane, panel.columns - first - lane});
+      from[runs] = b.origin[n / b.run] + skip - lane;
+      lanes[runs] = ((1u << count) - 1) << lane;
+    }
+    const auto copy = [&]<int count>() HWY_ATTR {
+      hn::Mask<DF> mask[count];
+      for (int j = 0; j < count; ++j)
+        mask[j] = hn::LoadMaskBits(DF(), reinterpret_cast<const uint8_t*>(&lanes[j]));
+      for (int64_t i = 0; i < terms; ++i) {
+        VF vector = hn::Zero(DF());
+#pragma GCC unroll 8
+        for (int j = 0; j < count; ++j) {
+          vector = hn::Or(vector, hn::MaskedLoad(mask[j], DF(), b.image + (b.step[k + i] + from[j])));
+        }
+        hn::Store(vector, DF(), values + i * width_);
+      }
+    };
+    static_assert(kMostRuns == 7);
+    switch (runs) {
+      case 1:
+        return copy.template operator()<1>();
+      case 2:
+        return copy.template operator()<2>();
+      case 3:
+        return copy.template operator()<3>();
+      case 4:
+        return copy.template operator()<4>();
+      case 5:
+        return copy.template operator()<5>();
+      case 6:
+        return copy.template operator()<6>();
+      default:
+        return copy.template operator()<7>();
+    }
+  }
+
+  // Vectors reach beyond a run, where the next one then goes.
   template <class D>
-  void CopyRuns(D d, const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+  void CopyRunByRun(D d, const Windows& b, int64_t k, int64_t terms, const Panel& panel,
+                    float* values) const {
     struct Piece {
       int64_t from, to;
     };
