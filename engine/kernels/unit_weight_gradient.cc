@@ -17,7 +17,8 @@ namespace {
 constexpr int64_t kTileTaps = 512;
 
 // On any unit, as dy [OC, positions] * image [positions, taps]. dy is written out, and so is the image for a unit that
-// does not read windows. A tile is some taps, with all channels.
+// does not read windows. A tile is some taps with all channels or, where they are read as windows, with a thread's
+// share of them: it takes longer to prepare dy than the windows, and few taps waste lanes.
 class UnitGradient {
  public:
   UnitGradient(const WeightGradient& g, const Unit& unit)
@@ -42,17 +43,18 @@ class UnitGradient {
 
   void run(Dtype input, const KPlan& plan, const KFormats& formats) const {
     const int64_t OC = g_.shape.OC;
-    UnitSum sum{"conv2d_dw",
-                unit_,
-                plan,
-                formats,
-                input,
-                K_,
-                left_.data(),
-                cut_into(OC, unit_.windows ? ceil_div(OC, threads()) : OC),
-                cut_into(taps_, tile_taps()),
-                [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) { finish(m, n, sums); },
-                [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
+    UnitSum sum{
+        "conv2d_dw",
+        unit_,
+        plan,
+        formats,
+        input,
+        K_,
+        left_.data(),
+        cut_into(OC, unit_.windows ? ceil_div(OC, threads()) : OC),
+        cut_into(taps_, tile_taps()),
+        [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) { finish(m, n, sums); },
+        [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
     if (unit_.windows) {
       std::vector<int64_t> steps(K_), origins;
       for (int64_t sample = 0; sample < g_.shape.N; ++sample) {
@@ -78,12 +80,12 @@ class UnitGradient {
   }
 
  private:
-  // With windows whole runs, an equal part for each thread.
+  // With windows whole runs; parts of them where there are more threads than channels.
   int64_t tile_taps() const {
     if (!unit_.dot) return taps_;
     if (!unit_.windows) return register_block(taps_).columns;
     const int64_t runs = taps_ / run_, most = std::max<int64_t>(kTileTaps / run_, 1);
-    return std::min(runs, most) * run_;
+    return std::min(ceil_div(runs, ceil_div(threads(), g_.shape.OC)), most) * run_;
   }
 
   // What the taps n read at the positions k, position by position.
