@@ -26,6 +26,8 @@ int64_t most_rows() {
 }
 // An operand that so many outputs share is worth packing even if a kernel could read it where it lies.
 constexpr int64_t kPackingPays = 384;
+// More, where they are rows along k no further apart than a page.
+constexpr int64_t kPackingRowsPays = 896, kNearRows = 1024;
 // The largest right operand that is packed as a whole, before the tiles; else each packs what it reads.
 constexpr int64_t kWholeElements = 1 << 23;
 // Steps of k so far apart are pages apart, which slows a kernel down.
@@ -39,6 +41,9 @@ constexpr int64_t kFewestRows = 32;
 constexpr int64_t kFewOutputs = 4096;
 // Multiply-adds that are worth a thread.
 constexpr int64_t kWorkOfThread = 1 << 18;
+
+// Results of ranges that a thread keeps at most, while another one is behind.
+constexpr int64_t kMostKept = 16;
 
 // Packed panels and groups lie so many steps of k further apart than they are deep: else all of them share sets of
 // the caches.
@@ -79,7 +84,7 @@ class ChainProduct {
     const Scratch whole(right_mode_ == Right::kWhole ? ceil_div(right_.size, width_) * width_ * depth : 0);
     whole_right_ = whole.data();
     if (right_mode_ == Right::kWhole) pack_whole_right();
-    if (hands_over_) return run_handing_over();
+    if (groups_cut_) return run_equal_shares();
     const int64_t tiles = tiles_down_ * tiles_across_;
     if (sequence_ && (tiles >= threads_ || plan_.ranges() == 1)) return run_sequence(tiles);
     TiledSum sum{"product", &plan_, formats_};
@@ -98,41 +103,6 @@ class ChainProduct {
   enum class Right : uint8_t { kInPlace, kByTile, kWhole };
   struct Tile {
     int64_t first_panel, last_panel, begin, end;  // panels of rows, and columns
-  };
-
-  // Where a tile's sums are kept: in the output itself, if that is f32.
-  struct TileSums {
-    TileSums(const ChainProduct& product, const Tile& tile)
-        : ld(product.direct_ ? product.args_.out_row_stride : product.whole_groups(tile)),
-          kept(product.direct_ ? 0 : product.rows(tile) * ld),
-          data(product.direct_ ? static_cast<float*>(product.args_.out) +
-                                     product.panels_.begin(tile.first_panel) * ld + tile.begin
-                               : kept.data()) {}
-    int64_t ld;
-    Scratch kept;
-    float* data;
-  };
-  // Turns of threads, one after the other. One that fails passes its turn on too: others must not wait for ever.
-  class Turn {
-   public:
-    Turn(std::atomic<int64_t>& passed, int64_t number) : passed_(passed), number_(number) {}
-    ~Turn() {
-      if (!done_) pass();
-    }
-    void wait() const {
-      spin_until([&] { return passed_ >= number_; });
-      for (int64_t seen; (seen = passed_) < number_;) passed_.wait(seen);
-    }
-    void pass() {
-      done_ = true;
-      ++passed_;
-      passed_.notify_all();
-    }
-
-   private:
-    std::atomic<int64_t>& passed_;
-    int64_t number_;
-    bool done_ = false;
   };
 
   int64_t work() const { return args_.M * args_.N * args_.K; }
@@ -186,18 +156,17 @@ class ChainProduct {
     tiles_down_ = ceil_div(panels_.count, tile_panels_);
     tile_columns_ = ceil_div(groups, tiles_across_) * width_;
     tiles_across_ = ceil_div(right_.size, tile_columns_);
-    // Groups of columns for each thread, if some are left over that are worth to be shared along k.
-    const int64_t own = groups / threads_;
-    own_columns_ = own * width_;
-    hands_over_ = sequence_ && tiles_down_ == 1 && own > 0 && groups % threads_ != 0 &&
-                  own_columns_ <= kTileColumns && plan_.ranges() >= 2 * threads_;
+    groups_cut_ = sequence_ && tiles_down_ == 1 && groups > threads_ && groups % threads_ != 0 &&
+                  groups * width_ <= threads_ * kTileColumns && plan_.ranges() >= 2 * threads_;
   }
 
   LeftLayout layout_of_left() const {
     // Where the right operand comes from far away, a group of it is better read for all panels at once; but not if the
     // left one had to be transposed for that.
     const bool far = right_.size * args_.K > kCachedElements && stays_in_place(left_, right_);
-    const bool pays = (tile_columns_ >= kPackingPays || (far && left_.k_stride != 1)) && panels_.count > 1;
+    const bool near_rows = left_.k_stride == 1 && left_.stride <= kNearRows;
+    const int64_t many = near_rows ? kPackingRowsPays : kPackingPays;
+    const bool pays = (tile_columns_ >= many || (far && left_.k_stride != 1)) && panels_.count > 1;
     if (formats_.accumulate != Dtype::kF32) return LeftLayout::kPanels;
     if (pays || !can_stay(left_)) return LeftLayout::kPanels;
     return left_.k_stride == 1 ? LeftLayout::kAlongK : LeftLayout::kAdjacent;
@@ -209,49 +178,94 @@ class ChainProduct {
             std::min(begin + tile_columns_, right_.size)};
   }
 
-  // Tile by tile.
+  // Tile by tile, range after range, each added to the sums: in the output itself, where that is f32.
   void run_sequence(int64_t tiles) const {
     parallel_for("product", tiles, thread_grain(tiles, work()), [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) run_tile(tile(i));
-    });
-  }
-
-  // Range after range, each added to the sums.
-  void run_tile(const Tile& tile) const {
-    const TileSums sums(*this, tile);
-    const auto chain_to = [&](const KPlan::Range& range, float* out) {
-      chain(tile, range, out, sums.ld, false, !direct_);
-    };
-    const auto add_to = [&](const KPlan::Range& range, float* out) {
-      chain(tile, range, out, sums.ld, true, !direct_);
-    };
-    sum_ranges(plan_, rows(tile) * sums.ld, formats_, chain_to, sums.data, add_to);
-    finish(tile, sums.data, sums.ld);
-  }
-
-  // The groups of columns that are left over go from thread to thread, and each adds its part of the ranges: the first
-  // one before its own columns, the last one after them, so that hardly one waits.
-  void run_handing_over() const {
-    const std::vector<KPlan::Range> ranges = plan_.in_order();
-    const int64_t count = static_cast<int64_t>(ranges.size()), last = threads_ - 1;
-    const Tile rest{0, panels_.count, threads_ * own_columns_, right_.size};
-    const TileSums sums(*this, rest);
-    std::atomic<int64_t> passed = 0;
-    parallel_for("product", threads_, 1, [&](int64_t first, int64_t end) {
-      for (int64_t thread = first; thread < end; ++thread) {
-        Turn turn(passed, thread);
-        const int64_t begin = thread * own_columns_;
-        const int64_t middle = begin + own_columns_ / width_ * thread / last * width_;
-        if (begin < middle) run_tile({0, panels_.count, begin, middle});
-        turn.wait();
-        for (int64_t i = count * thread / threads_; i < count * (thread + 1) / threads_; ++i) {
-          chain(rest, ranges[i], sums.data, sums.ld, i > 0, !direct_);
-        }
-        turn.pass();
-        if (middle < begin + own_columns_) run_tile({0, panels_.count, middle, begin + own_columns_});
+      const Scratch values(direct_ ? 0
+                                   : std::min(left_.size, tile_panels_ * registers_.rows) * tile_columns_);
+      for (int64_t i = first; i < last; ++i) {
+        const Tile t = tile(i);
+        const int64_t ld = direct_ ? args_.out_row_stride : tile_columns_;
+        float* sums = direct_ ? static_cast<float*>(args_.out) + panels_.begin(t.first_panel) * ld + t.begin
+                              : values.data();
+        sum_ranges(
+            plan_, rows(t) * ld, formats_,
+            [&](const KPlan::Range& range, float* out) { chain(t, range, out, ld, false, !direct_); }, sums,
+            [&](const KPlan::Range& range, float* out) { chain(t, range, out, ld, true, !direct_); });
+        finish(t, sums, ld);
       }
     });
-    finish(rest, sums.data, sums.ld);
+  }
+
+  // A group of columns, range by range, then the next one, and so on: each thread takes an equal share of all that
+  // (McNaughton 1959). The first ranges of a group may be the end of a share and its other ranges the beginning of the
+  // next one, whose thread adds them once the first ones are in the sums; until then it keeps what they gave.
+  void run_equal_shares() const {
+    const int64_t groups = ceil_div(right_.size, width_);
+    const int64_t ld = direct_ ? args_.out_row_stride : groups * width_;
+    const Scratch values(direct_ ? 0 : left_.size * ld);
+    float* const sums = direct_ ? static_cast<float*>(args_.out) : values.data();
+    const std::vector<KPlan::Range> ranges = plan_.in_order();
+    const int64_t units = groups * static_cast<int64_t>(ranges.size());
+    std::vector<std::atomic<bool>> done(threads_);  // the last group of a share, as far as it goes
+    parallel_for("product", threads_, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const Done at_the_end{done[i]};
+        run_share(ranges, units * i / threads_, units * (i + 1) / threads_, sums, ld,
+                  i > 0 ? &done[i - 1] : nullptr, done[i]);
+      }
+    });
+  }
+
+  // Says that others need not wait: at the end in any case, so that a failure does not leave them waiting.
+  struct Done {
+    ~Done() { say(flag); }
+    static void say(std::atomic<bool>& flag) {
+      flag = true;
+      flag.notify_all();
+    }
+    std::atomic<bool>& flag;
+  };
+
+  // Units [begin, end). They go range by range, so that all threads read the same rows of right at about the same time.
+  void run_share(const std::vector<KPlan::Range>& ranges, int64_t begin, int64_t end, float* sums, int64_t ld,
+                 std::atomic<bool>* before, std::atomic<bool>& done) const {
+    const int64_t count = static_cast<int64_t>(ranges.size()), size = left_.size * width_;
+    const int64_t first = begin / count, first_range = begin % count, last = end / count,
+                  last_range = end % count;
+    const Scratch kept(first_range > 0 ? kMostKept * size : 0);
+    int64_t kept_count = 0;
+    bool keeps = first_range > 0;
+    const auto add_kept = [&] {
+      spin_until([&] { return before->load(); });
+      before->wait(false);
+      for (int64_t i = 0; i < kept_count * left_.size; ++i) {
+        float* const row = sums + i % left_.size * ld + first * width_;
+        const float* const values = kept.data() + i * width_;
+        const int64_t columns = std::min(width_, right_.size - first * width_);
+        for (int64_t j = 0; j < columns; ++j) row[j] += values[j];
+      }
+      keeps = false;
+    };
+    for (int64_t r = 0; r < count; ++r) {
+      int64_t from = first + (r < first_range);
+      const int64_t to = last + (r < last_range);
+      if (r >= first_range && keeps && (*before || kept_count == kMostKept)) add_kept();
+      if (r >= first_range && keeps) {
+        chain(columns_of(first, first + 1), ranges[r], kept.data() + kept_count++ * size, width_, false,
+              true);
+        ++from;
+      }
+      if (from < to) chain(columns_of(from, to), ranges[r], sums + from * width_, ld, r > 0, !direct_);
+      if (r + 1 == last_range) Done::say(done);
+    }
+    if (keeps) add_kept();
+    finish(columns_of(first, last), sums + first * width_, ld);
+  }
+
+  // All rows of some groups.
+  Tile columns_of(int64_t first, int64_t last) const {
+    return {0, panels_.count, first * width_, std::min(last * width_, right_.size)};
   }
 
   void pack_whole_right() {
@@ -283,7 +297,6 @@ class ChainProduct {
                 (depth + kApart) * width_, out);
   }
 
-  int64_t whole_groups(const Tile& t) const { return ceil_div(t.end - t.begin, width_) * width_; }  // columns
   int64_t rows(const Tile& t) const { return panels_.begin(t.last_panel) - panels_.begin(t.first_panel); }
 
   // One range of a tile.
@@ -292,7 +305,8 @@ class ChainProduct {
     const int64_t depth = range.end - range.begin;
     const bool packs_left = left_layout_ == LeftLayout::kPanels;
     const Scratch left(packs_left ? rows(tile) * (depth + kApart) : 0);
-    const Scratch right(right_mode_ == Right::kByTile ? whole_groups(tile) * (depth + kApart) : 0);
+    const int64_t packed_columns = ceil_div(tile.end - tile.begin, width_) * width_;
+    const Scratch right(right_mode_ == Right::kByTile ? packed_columns * (depth + kApart) : 0);
     ChainBlock block{panels_, tile.first_panel, tile.last_panel};
     block.accumulate = formats_.accumulate;
     block.depth = depth;
@@ -366,8 +380,8 @@ class ChainProduct {
   RowPanels panels_;
   LeftLayout left_layout_;
   Right right_mode_;
-  int64_t threads_, tiles_down_, tiles_across_, tile_panels_, tile_columns_, own_columns_;
-  bool hands_over_;
+  int64_t threads_, tiles_down_, tiles_across_, tile_panels_, tile_columns_;
+  bool groups_cut_;
   float* whole_right_ = nullptr;
   std::vector<int64_t> begins_;  // of the ranges, rising
 };
