@@ -105,6 +105,16 @@ class ChainProduct {
     int64_t first_panel, last_panel, begin, end;  // panels of rows, and columns
   };
 
+  // Says that others need not wait: at the end in any case, so that a failure does not leave them waiting.
+  struct Done {
+    ~Done() { say(flag); }
+    static void say(std::atomic<bool>& flag) {
+      flag = true;
+      flag.notify_all();
+    }
+    std::atomic<bool>& flag;
+  };
+
   int64_t work() const { return args_.M * args_.N * args_.K; }
 
   // Whether a kernel can read the left operand where it lies.
@@ -216,16 +226,6 @@ class ChainProduct {
       }
     });
   }
-
-  // Says that others need not wait: at the end in any case, so that a failure does not leave them waiting.
-  struct Done {
-    ~Done() { say(flag); }
-    static void say(std::atomic<bool>& flag) {
-      flag = true;
-      flag.notify_all();
-    }
-    std::atomic<bool>& flag;
-  };
 
   // Units [begin, end). They go range by range, so that all threads read the same rows of right at about the same time.
   void run_share(const std::vector<KPlan::Range>& ranges, int64_t begin, int64_t end, float* sums, int64_t ld,
