@@ -25,6 +25,15 @@ constexpr bool kPairs = HWY_TARGET == HWY_AVX3;  // registers hold the sums and 
 constexpr bool kMasksLoads = HWY_TARGET == HWY_AVX3;
 constexpr int kMostRuns = 7;  // that reach into a vector which is made of them
 
+// Calls body with n, which is in 1 .. most, as a constant.
+template <int most, class Body>
+HWY_INLINE void WithConstant(int64_t n, const Body& body) {
+  if constexpr (most > 1) {
+    if (n < most) return WithConstant<most - 1>(n, body);
+  }
+  body.template operator()<most>();
+}
+
 void CopyRow(const float* from, int64_t n, float* to) {
   const DF df;
   const int64_t lanes = hn::Lanes(df);
@@ -204,23 +213,7 @@ class Product {
         hn::Store(vector, DF(), values + i * width_);
       }
     };
-    static_assert(kMostRuns == 7);
-    switch (runs) {
-      case 1:
-        return copy.template operator()<1>();
-      case 2:
-        return copy.template operator()<2>();
-      case 3:
-        return copy.template operator()<3>();
-      case 4:
-        return copy.template operator()<4>();
-      case 5:
-        return copy.template operator()<5>();
-      case 6:
-        return copy.template operator()<6>();
-      default:
-        return copy.template operator()<7>();
-    }
+    WithConstant<kMostRuns>(runs, copy);
   }
 
   // Vectors reach beyond a run, where the next one then goes.
@@ -288,11 +281,7 @@ class Product {
   // Calls body with the number of vectors that so many columns take.
   template <class Body>
   void ForVectors(int64_t columns, const Body& body) const {
-    const int64_t vectors = (columns + lanes_ - 1) / lanes_;
-    if (vectors == 1) return body.template operator()<1>();
-    if (vectors == 2) return body.template operator()<2>();
-    if (vectors == 3) return body.template operator()<3>();
-    body.template operator()<4>();
+    WithConstant<kVectors>((columns + lanes_ - 1) / lanes_, body);
   }
 
   void RunPanel(const Panel& panel, float* sums) {
