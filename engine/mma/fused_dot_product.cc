@@ -67,9 +67,13 @@ class Product {
     const int64_t size = *std::max_element(b.step, b.step + K_) + Extent(b);
     const ExponentRange range = RangeOfAll(b.image, size, rule_.operand_field);
     if (b.run >= width_ && size <= INT32_MAX) return RunInPlace(b, size, range, c);
+    const std::vector<VectorOfRuns> vectors = VectorsOfRuns(b);
     return RunPacked(
         [&](int64_t k, int64_t terms, const Panel& panel, float* values) {
-          CopyRuns(b, k, terms, panel, values);
+          if (vectors.empty())
+            CopyRuns(b, k, terms, panel, values);
+          else
+            CopyVectors(b, vectors, k, terms, panel, values);
           return range;
         },
         c);
@@ -178,48 +182,56 @@ class Product {
     return range.range(rule_.operand_field);
   }
 
-  void CopyRuns(const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
-    if (kMasksLoads && lanes_ / b.run + 2 <= kMostRuns) {
-      for (int64_t n = 0; n < panel.columns; n += lanes_) CopyVector(b, k, terms, panel, n, values + n);
-      return;
+  // The runs that reach into a vector, which masked loads bring to their lanes.
+  struct VectorOfRuns {
+    int runs = 0;
+    int64_t from[kMostRuns];  // lane 0, if all of them were of the run
+    uint32_t lanes[kMostRuns];
+  };
+
+  // Of all columns; none where run by run is better.
+  std::vector<VectorOfRuns> VectorsOfRuns(const Windows& b) const {
+    if (!kMasksLoads || lanes_ / b.run + 2 > kMostRuns) return {};
+    std::vector<VectorOfRuns> vectors((N_ + lanes_ - 1) / lanes_);
+    for (int64_t n = 0, count; n < N_; n += count) {
+      const int64_t lane = n % lanes_, skip = n % b.run;
+      count = std::min({b.run - skip, lanes_ - lane, N_ - n});
+      VectorOfRuns& vector = vectors[n / lanes_];
+      vector.from[vector.runs] = b.origin[n / b.run] + skip - lane;
+      vector.lanes[vector.runs++] = ((1u << count) - 1) << lane;
     }
-    const hn::CappedTag<float, 8> few;  // short vectors cross fewer lines of the cache
-    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRunByRun(few, b, k, terms, panel, values);
-    CopyRunByRun(DF(), b, k, terms, panel, values);
+    return vectors;
   }
 
-  // A vector is made of the runs that reach into it, which masked loads bring to their lanes.
-  void CopyVector(const Windows& b, int64_t k, int64_t terms, const Panel& panel, int64_t first,
-                  float* values) const {
-    int64_t from[kMostRuns];  // of lane 0, if all of them were of the run
-    uint32_t lanes[kMostRuns];
-    int runs = 0;
-    for (int64_t lane = 0, count; lane < std::min(lanes_, panel.columns - first); lane += count, ++runs) {
-      const int64_t n = panel.begin + first + lane, skip = n % b.run;
-      count = std::min({b.run - skip, lanes_ - lane, panel.columns - first - lane});
-      from[runs] = b.origin[n / b.run] + skip - lane;
-      lanes[runs] = ((1u << count) - 1) << lane;
-    }
-    const auto copy = [&]<int count>() HWY_ATTR {
-      hn::Mask<DF> mask[count];
-      for (int j = 0; j < count; ++j)
-        mask[j] = hn::LoadMaskBits(DF(), reinterpret_cast<const uint8_t*>(&lanes[j]));
-      for (int64_t i = 0; i < terms; ++i) {
-        VF vector = hn::Zero(DF());
+  void CopyVectors(const Windows& b, const std::vector<VectorOfRuns>& vectors, int64_t k, int64_t terms,
+                   const Panel& panel, float* values) const {
+    for (int64_t n = 0; n < panel.columns; n += lanes_) {
+      const VectorOfRuns& from = vectors[(panel.begin + n) / lanes_];
+      WithConstant<kMostRuns>(from.runs, [&]<int runs>() HWY_ATTR {
+        hn::Mask<DF> mask[runs];
+        for (int j = 0; j < runs; ++j)
+          mask[j] = hn::LoadMaskBits(DF(), reinterpret_cast<const uint8_t*>(&from.lanes[j]));
+        for (int64_t i = 0; i < terms; ++i) {
+          VF vector = hn::Zero(DF());
 #pragma GCC unroll 8
-        for (int j = 0; j < count; ++j) {
-          vector = hn::Or(vector, hn::MaskedLoad(mask[j], DF(), b.image + (b.step[k + i] + from[j])));
+          for (int j = 0; j < runs; ++j) {
+            vector = hn::Or(vector, hn::MaskedLoad(mask[j], DF(), b.image + (b.step[k + i] + from.from[j])));
+          }
+          hn::Store(vector, DF(), values + n + i * width_);
         }
-        hn::Store(vector, DF(), values + i * width_);
-      }
-    };
-    WithConstant<kMostRuns>(runs, copy);
+      });
+    }
+  }
+
+  void CopyRuns(const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+    const hn::CappedTag<float, 8> few;  // short vectors cross fewer lines of the cache
+    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRuns(few, b, k, terms, panel, values);
+    CopyRuns(DF(), b, k, terms, panel, values);
   }
 
   // Vectors reach beyond a run, where the next one then goes.
   template <class D>
-  void CopyRunByRun(D d, const Windows& b, int64_t k, int64_t terms, const Panel& panel,
-                    float* values) const {
+  void CopyRuns(D d, const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
     struct Piece {
       int64_t from, to;
     };
