@@ -1,25 +1,24 @@
 #pragma once
 
 #include <initializer_list>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "engine/base/digest.h"
 
 namespace faultline::harness {
 
-// "leaf/conv1.weight", "leaf/batch/x", "forward/conv1", "backward/conv1/dw", "optimizer/conv1.weight/w". Copies share
-// the text and its digest: the same names come step after step.
+// "leaf/conv1.weight", "leaf/batch/x", "forward/conv1", "backward/conv1/dw", "optimizer/conv1.weight/w". The process
+// keeps each text once, for its life: the same names come step after step, and to copy one reads nothing but itself.
 class EntryName {
  public:
-  EntryName(std::string text) : shared_(std::make_shared<Shared>(std::move(text))) {}
-  EntryName(const char* text) : EntryName(std::string(text)) {}
+  EntryName(std::string_view text);
+  EntryName(const std::string& text) : EntryName(std::string_view(text)) {}
+  EntryName(const char* text) : EntryName(std::string_view(text)) {}
 
-  const std::string& text() const { return shared_->text; }
+  const std::string& text() const { return *text_; }
   operator const std::string&() const { return text(); }
-  const Digest& digest() const { return shared_->digest; }
+  const Digest& digest() const { return digest_; }
 
   // Whether it is these texts, one after the other.
   bool is(std::initializer_list<std::string_view> parts) const {
@@ -31,15 +30,11 @@ class EntryName {
     return rest.empty();
   }
 
-  bool operator==(const EntryName& other) const { return shared_ == other.shared_ || text() == other.text(); }
+  bool operator==(const EntryName& other) const { return text_ == other.text_; }
 
  private:
-  struct Shared {
-    explicit Shared(std::string named) : text(std::move(named)), digest(digest_text(text)) {}
-    std::string text;
-    Digest digest;
-  };
-  std::shared_ptr<const Shared> shared_;
+  const std::string* text_;
+  Digest digest_;
 };
 
 // One digested thing of a step.

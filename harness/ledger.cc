@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <filesystem>
@@ -47,11 +48,9 @@ Digest digest_from(std::string_view blob, const std::string& path) {
 }
 
 std::string packed(const std::vector<Entry>& entries) {
-  std::string bytes;
-  bytes.reserve(entries.size() * sizeof(Digest));
-  for (const Entry& entry : entries) {
-    bytes.append(reinterpret_cast<const char*>(entry.digest.bytes.data()), entry.digest.bytes.size());
-  }
+  std::string bytes(entries.size() * sizeof(Digest), '\0');
+  char* to = bytes.data();
+  for (const Entry& entry : entries) to = std::ranges::copy(entry.digest.bytes, to).out;
   return bytes;
 }
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "amp/gradients.h"
@@ -117,18 +118,22 @@ EntryName leaf_name(const std::string& name) { return "leaf/" + name; }
 struct NumbersLeaf {
   explicit NumbersLeaf(const std::string& named) : name(named), entry{leaf_name(named), {}} {}
 
-  void set(const Shape& shape, const std::vector<double>& numbers) {
-    const auto bits = [](double number) { return std::bit_cast<uint64_t>(number); };
-    if (tensor.defined() && std::ranges::equal(numbers, kept, {}, bits, bits)) return;
-    kept = numbers;
-    tensor = Tensor::from(shape, Dtype::kF64, numbers);
-    entry.digest = digest(tensor);
-  }
+  void set(double number) { set(std::span(&number, 1), 0); }
+  void set(std::span<const double> numbers) { set(numbers, 1); }
 
   std::string name;
   std::vector<double> kept;
   Tensor tensor;
   Entry entry;
+
+ private:
+  void set(std::span<const double> numbers, int rank) {
+    const auto bits = [](double number) { return std::bit_cast<uint64_t>(number); };
+    if (tensor.defined() && std::ranges::equal(numbers, kept, {}, bits, bits)) return;
+    kept.assign(numbers.begin(), numbers.end());
+    tensor = Tensor::from(Shape(rank, kept.size()), Dtype::kF64, kept);
+    entry.digest = digest(tensor);
+  }
 };
 
 float planted_value(const std::string& text) {
@@ -291,6 +296,7 @@ struct Trainer::Parts {
   // Digests the state that the next step starts from, while what the update wrote is still in the caches.
   void digest_state() {
     std::vector<const Tensor*> values;
+    values.reserve(state_names.size());
     visit_state([&](const std::string&, const Tensor& value) { values.push_back(&value); });
     state_digests = digests.of(values);
     if (state_names.size() == values.size()) return;
@@ -302,9 +308,9 @@ struct Trainer::Parts {
   void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) {
     std::vector<double> counts;
     for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
-    draws.set({static_cast<int64_t>(counts.size())}, counts);
-    scale_used.set({}, {record.scale});
-    lr.set({}, {record.lr});
+    draws.set(counts);
+    scale_used.set(record.scale);
+    lr.set(record.lr);
     const NumbersLeaf* const numbers[] = {&draws, &scale_used, &lr};
     if (digested) {
       if (state_digests.empty()) digest_state();

@@ -17,12 +17,6 @@ constexpr int64_t kLargeTensor = 2 << 20, kMostWaiting = 4 << 20;
 // Tensors that were added together.
 class DigestQueue::Job : private Deferred {
  public:
-  void run_now(const std::vector<const Tensor*>& tensors) {
-    blocks_.begin(tensors, false);
-    blocks_.digest_all();
-    end();
-  }
-
   void run_later(const std::vector<const Tensor*>& tensors) {
     blocks_.begin(tensors);
     done_ = false;
@@ -50,7 +44,8 @@ class DigestQueue::Job : private Deferred {
   bool done_ = true;
 };
 
-const Digest& DigestQueue::Promise::get() const {
+Digest DigestQueue::Promise::get() const {
+  if (!job_) return digest_;
   job_->wait();
   return job_->digest(index_);
 }
@@ -69,11 +64,18 @@ std::shared_ptr<DigestQueue::Job> DigestQueue::unused_job() {
 
 void DigestQueue::add(const std::vector<const Tensor*>& tensors, std::vector<Promise>& promises) {
   if (tensors.empty()) return;
-  const std::shared_ptr<Job> job = unused_job();
-  for (size_t i = 0; i < tensors.size(); ++i) promises.push_back({job, i});
   const bool large = std::any_of(tensors.begin(), tensors.end(),
                                  [](const Tensor* tensor) { return tensor->size_bytes() >= kLargeTensor; });
-  if (threads() == 1 || large) return job->run_now(tensors);
+  if (threads() == 1 || large) {
+    now_.begin(tensors, false);
+    now_.digest_all();
+    now_.end();
+    promises.reserve(promises.size() + tensors.size());
+    for (const Digest& digest : now_.digests()) promises.push_back(Promise(digest));
+    return;
+  }
+  const std::shared_ptr<Job> job = unused_job();
+  for (size_t i = 0; i < tensors.size(); ++i) promises.push_back({job, i});
   job->run_later(tensors);
   waiting_.push_back(job);
   // Which elements are kept must not depend on how far the threads are: the memory that a step needs would, too.

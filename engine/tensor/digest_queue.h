@@ -19,14 +19,17 @@ class DigestQueue {
   class Promise {
    public:
     Promise() = default;  // of nothing
-    bool made() const { return job_ != nullptr; }
-    const Digest& get() const;  // waits for it
+    bool made() const { return made_; }
+    Digest get() const;  // waits for it
 
    private:
     friend class DigestQueue;
-    Promise(std::shared_ptr<Job> job, size_t index) : job_(std::move(job)), index_(index) {}
+    explicit Promise(const Digest& digest) : made_(true), digest_(digest) {}
+    Promise(std::shared_ptr<Job> job, size_t index) : made_(true), job_(std::move(job)), index_(index) {}
 
-    std::shared_ptr<Job> job_;
+    bool made_ = false;
+    Digest digest_;             // or
+    std::shared_ptr<Job> job_;  // that takes it
     size_t index_ = 0;
   };
 
@@ -41,6 +44,7 @@ class DigestQueue {
  private:
   std::shared_ptr<Job> unused_job();
 
+  DigestBlocks now_;
   std::vector<std::shared_ptr<Job>> jobs_;    // used in turns, so that they take no memory anew
   size_t next_ = 0;                           // the one that was used longest ago
   std::deque<std::shared_ptr<Job>> waiting_;  // oldest first
