@@ -123,13 +123,17 @@ void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& 
   }
 }
 
-InterleavedPlanes::InterleavedPlanes(const Planes& planes) : data_(storage_size(planes.layout())) {
+InterleavedPlanes::InterleavedPlanes(const Planes& planes, int64_t group)
+    : data_(storage_size(planes.layout())) {
   const PlaneLayout& layout = planes.layout();
-  const int64_t channel = layout.sample() / layout.C;
-  const int64_t grain = thread_grain(layout.C, kMoveWork * layout.N * layout.sample());
-  parallel_for("conv2d.planes", layout.C, grain, [&](int64_t begin, int64_t end) {
-    copy_transposed(planes.data() + begin * channel, layout.sample(), (end - begin) * channel, layout.N,
-                    data_.data() + begin * channel * layout.N, layout.N);
+  const int64_t channel = layout.sample() / layout.C, blocks = layout.N / group * layout.C;
+  const int64_t grain = thread_grain(blocks, kMoveWork * layout.N * layout.sample());
+  parallel_for("conv2d.planes", blocks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i / layout.C * group * layout.sample(), c = i % layout.C * channel;
+      copy_transposed(planes.data() + first + c, layout.sample(), channel, group,
+                      data_.data() + first + c * group, group);
+    }
   });
   std::fill(data_.data() + layout.N * layout.sample(), data_.data() + storage_size(layout), 0.0f);
 }

@@ -102,7 +102,7 @@ class SampleCorrelation {
   bool run(const char* kernel, const Planes& planes, int64_t sample, const KPlan& plan,
            const KFormats& formats) const {
     const int64_t count = planes.layout().N;
-    const InterleavedPlanes images(planes);
+    const InterleavedPlanes images(planes, planes.layout().N);
     std::atomic<bool> found_negative_zero = false;
     TiledSum sum{kernel, &plan, formats};
     sum.tiles = row_tiles_;

@@ -14,8 +14,19 @@ namespace {
 // Of a tile of windows whose sums stay in the L2 cache.
 constexpr int64_t kTileElements = 1 << 17;
 
+// Samples of a group at least, so that padding fills whole vectors.
+constexpr int64_t kSmallGroup = 16;
+
+// Samples that lie side by side: a group for each thread, which then prepares, multiplies and stores its own samples.
+int64_t samples_of_group(int64_t samples) {
+  for (int64_t groups = threads(); groups > 1; --groups) {
+    if (samples % groups == 0 && samples / groups >= kSmallGroup) return samples / groups;
+  }
+  return samples;
+}
+
 // On any unit. Columns are rows of positions, with the samples of a group side by side at each; a tile is some rows of
-// one group, with all channels. A unit that reads windows takes all samples as one group: then no vector holds
+// one group, with all channels. A unit that reads windows takes many samples as one group: then no vector holds
 // positions that belong to no output, and padding fills whole vectors, which the unit may skip. For others the matrix
 // is written out, sample by sample.
 class UnitCorrelation {
@@ -23,14 +34,14 @@ class UnitCorrelation {
   UnitCorrelation(const Correlation& c, const Planes& planes, const Unit& unit)
       : c_(c),
         unit_(unit),
-        group_(unit.windows ? c.layout.N : 1),
+        group_(unit.windows ? samples_of_group(c.layout.N) : 1),
         row_(c.cols * group_),
         weights_(c.M * c.K()) {
     const int64_t K = c.K();
     for (int64_t i = 0; i < c.M * K; ++i) {
       weights_[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
     }
-    if (group_ > 1) interleaved_.emplace(planes);
+    if (group_ > 1) interleaved_.emplace(planes, group_);
     image_ = group_ > 1 ? interleaved_->data() : planes.data();
     for (int64_t tap : c.tap) steps_.push_back(tap * group_);
   }
@@ -74,11 +85,12 @@ class UnitCorrelation {
     }
     return intervals;
   }
-  // With windows an equal part for each thread.
+  // With windows equal parts for the threads.
   int64_t tile_rows() const {
     if (!unit_.dot) return c_.rows;
     if (!unit_.windows) return std::clamp<int64_t>(kCorrelationTilePositions / c_.cols, 1, c_.rows);
-    const int64_t tiles = ceil_div(ceil_div(c_.M * c_.rows * row_, kTileElements), threads()) * threads();
+    const int64_t shares = ceil_div(threads(), c_.layout.N / group_);  // of a group
+    const int64_t tiles = ceil_div(ceil_div(c_.M * c_.rows * row_, kTileElements), shares) * shares;
     return ceil_div(c_.rows, tiles);
   }
   int64_t sample(const UnitSum::Interval& n) const { return n.begin / row_ / c_.rows * group_; }
