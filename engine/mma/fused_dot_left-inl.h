@@ -35,6 +35,9 @@ HWY_INLINE VF LoadFirst(const float* from, int64_t count, const float* end) {
 
 // One bit a lane.
 HWY_INLINE uint32_t BitsOf(hn::Mask<DI> mask) {
+#if HWY_TARGET == HWY_AVX3
+  return mask.raw;
+#endif
   uint8_t bytes[(hn::MaxLanes(DI()) + 7) / 8 + 8];
   uint32_t bits = 0;
   const int64_t count = hn::StoreMaskBits(DI(), mask, bytes);
@@ -53,15 +56,23 @@ class LeftBlock {
   // Whether a sum may leave int32, as only that of the largest significands does.
   bool may_overflow() const { return may_overflow_; }
   int64_t rows() const { return rows_; }
-  int64_t steps() const { return (depth_ + rule_.rule.terms - 1) / rule_.rule.terms; }
+  int64_t steps() const { return steps_; }
 
   // Takes rows [m, m + rows) and terms [k, k + depth), of which term k + i meets the right operand at at[i].
   void Take(int64_t m, int64_t rows, int64_t k, int64_t depth, const int32_t* at) {
     m_ = m, rows_ = rows, k_ = k, depth_ = depth, at_ = at;
+    steps_ = (depth + rule_.rule.terms - 1) / rule_.rule.terms;
     picked_ = false;
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t step = 0; step < steps(); ++step) TakeStep(step, i);
     }
+  }
+
+  // The terms of a step that are not zero in all of the rows, one bit each.
+  uint32_t present(int64_t step) const {
+    uint32_t terms = 0;
+    for (int64_t i = 0; i < rows_; ++i) terms |= taken_[step * rows_ + i].present;
+    return terms;
   }
 
   // Picks the terms for columns that have some right operands which are not zero at the terms `live` of each step,
@@ -117,18 +128,18 @@ class LeftBlock {
     if (rule_.sum_may_overflow && std::popcount(taken.present) == rule_.rule.terms) {
       taken.may_overflow = MayOverflow(all);
     }
-    steps_[step * rows_ + i] = taken;
+    taken_[step * rows_ + i] = taken;
   }
 
   // Copies the terms of a step that has lost some.
   void PickStep(int64_t step, int64_t i) {
     const int64_t slot = step * rows_ + i, k = step * rule_.rule.terms;
     const StepTerms all = all_terms(step, i);
-    const uint32_t terms = steps_[slot].present & live_[step];
+    const uint32_t terms = taken_[slot].present & live_[step];
     LeftTerms& picked = picked_terms_[slot];
     picked = {all.left, exponents_ + i * kDepth + k, all.at, std::popcount(terms)};
     if (picked.count == all.count) {
-      may_overflow_ |= steps_[slot].may_overflow;
+      may_overflow_ |= taken_[slot].may_overflow;
       return;
     }
     const DF df;
@@ -170,10 +181,10 @@ class LeftBlock {
   int64_t M_, K_;
   const float* a_;
   ExponentRange range_;
-  int64_t m_ = 0, rows_ = 0, k_ = 0, depth_ = 0;
+  int64_t m_ = 0, rows_ = 0, k_ = 0, depth_ = 0, steps_ = 0;
   const int32_t* at_ = nullptr;
   HWY_ALIGN int32_t exponents_[kSize];
-  Step steps_[kRows * kDepth];
+  Step taken_[kRows * kDepth];
   bool picked_ = false, may_overflow_ = false;
   uint32_t live_[kDepth];
   LeftTerms picked_terms_[kRows * kDepth];

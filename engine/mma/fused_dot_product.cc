@@ -59,28 +59,29 @@ class Product {
 
   // These return how many steps were slow.
   int64_t RunDense(const float* b, float* c) {
-    return RunPacked([&](int64_t k, int64_t terms, const Panel& panel,
-                         float* values) { return CopyDense(b, k, terms, panel, values); },
-                     c);
+    return RunPacked(
+        [&](int64_t k, const Panel& panel, float* values) { return CopyDense(b, k, panel, values); }, c);
   }
   int64_t RunWindows(const Windows& b, float* c) {
     const int64_t size = *std::max_element(b.step, b.step + K_) + Extent(b);
     const ExponentRange range = RangeOfAll(b.image, size, rule_.operand_field);
     if (b.run >= width_ && size <= INT32_MAX) return RunInPlace(b, size, range, c);
     const std::vector<VectorOfRuns> vectors = VectorsOfRuns(b);
+    skips_terms_ = M_ <= kRows && in_range(rule_, K_, left_.range(), range);
     return RunPacked(
-        [&](int64_t k, int64_t terms, const Panel& panel, float* values) {
+        [&](int64_t k, const Panel& panel, float* values) {
           if (vectors.empty())
-            CopyRuns(b, k, terms, panel, values);
+            CopyRuns(b, k, panel, values);
           else
-            CopyVectors(b, vectors, k, terms, panel, values);
+            CopyVectors(b, vectors, k, panel, values);
           return range;
         },
         c);
   }
 
  private:
-  // Blocks of b are copied panel by panel, which copy(k, terms, panel, values) does; it returns the range of exponents.
+  // Blocks of b are copied panel by panel, of which copy(k, panel, values) does the needed terms from k on; it returns
+  // the range of exponents.
   template <class Copy>
   int64_t RunPacked(const Copy& copy, float* c) {
     for (int64_t n = 0; n < N_; n += width_) panels_.push_back({n, std::min(width_, N_ - n)});
@@ -91,17 +92,17 @@ class Product {
     const auto exponents = hwy::AllocateAligned<uint32_t>(panels_.size() * size / kVectors);
     int32_t at[kDepth + hn::MaxLanes(DI())];
     for (int64_t i = 0; i < kDepth; ++i) at[i] = i * width_;
-    Run(c, [&](int64_t k, int64_t terms) {
+    Run(c, at, [&](int64_t k, int64_t terms) {
+      FindNeeded(terms);
       for (int64_t i = 0; i < panels_.size(); ++i) {
         Panel& panel = panels_[i];
         panel.values = values.get() + i * size;
         panel.exponents = exponents.get() + i * size / kVectors;
         panel.exponent_shift = kDenseShift;
-        const ExponentRange range = copy(k, terms, panel, values.get() + i * size);
+        const ExponentRange range = copy(k, panel, values.get() + i * size);
         panel.in_range = in_range(rule_, K_, left_.range(), range);
-        WriteExponents8(panel, terms, exponents.get() + i * size / kVectors);
+        WriteExponents8(panel, exponents.get() + i * size / kVectors);
       }
-      return at;
     });
     return slow_steps_;
   }
@@ -120,25 +121,25 @@ class Product {
       }
     }
     int32_t at[kDepth + hn::MaxLanes(DI())];
-    Run(c, [&](int64_t k, int64_t terms) {
+    Run(c, at, [&](int64_t k, int64_t terms) {
       std::copy_n(b.step + k, terms, at);
       FindLive(at, terms);
-      return at;
     });
     return slow_steps_;
   }
 
-  // prepare(k, terms) sets the panels for some terms and returns where in them each term is.
+  // prepare(k, terms) sets the panels for some terms, and `at`, where in them each term is. The first rows' left operands
+  // are known then.
   template <class Prepare>
-  void Run(float* c, const Prepare& prepare) {
+  void Run(float* c, const int32_t* at, const Prepare& prepare) {
     const int64_t panel_sums = M_ * width_;
     const auto sums = hwy::AllocateAligned<float>(panels_.size() * panel_sums);
     std::fill_n(sums.get(), panels_.size() * panel_sums, 0.0f);
     for (int64_t k = 0; k < K_; k += kDepth) {
       const int64_t terms = std::min(kDepth, K_ - k);
-      const int32_t* at = prepare(k, terms);
       for (int64_t m = 0; m < M_; m += kRows) {
         left_.Take(m, std::min(kRows, M_ - m), k, terms, at);
+        if (m == 0) prepare(k, terms);
         for (int64_t i = 0; i < panels_.size(); ++i) {
           left_.Pick(live_.data() + i * left_.steps());
           RunPanel(panels_[i], sums.get() + i * panel_sums + m * width_);
@@ -168,15 +169,26 @@ class Product {
     }
   }
 
-  // Copies rows [k, k + terms) of the columns of a panel.
-  ExponentRange CopyDense(const float* b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
-    const float *from = b + k * N_ + panel.begin, *end = b + K_ * N_;
+  // What meets zeros only in all rows is not needed, if nothing is infinite or NaN.
+  void FindNeeded(int64_t terms) {
+    needed_.clear();
+    for (int64_t step = 0; step < left_.steps(); ++step) {
+      const int64_t first = step * rule_.rule.terms, count = std::min<int64_t>(rule_.rule.terms, terms - first);
+      uint32_t bits = skips_terms_ ? left_.present(step) : ~0u >> (32 - count);
+      for (; bits != 0; bits &= bits - 1) needed_.push_back(first + std::countr_zero(bits));
+    }
+  }
+
+  // Copies the needed rows, from k on, of the columns of a panel.
+  ExponentRange CopyDense(const float* b, int64_t k, const Panel& panel, float* values) const {
+    const float* const end = b + K_ * N_;
     RangeOf range;
-    for (int64_t i = 0; i < terms; ++i, from += N_, values += width_) {
+    for (int32_t i : needed_) {
+      const float* const from = b + (k + i) * N_ + panel.begin;
       for (int64_t j = 0; j < panel.columns; j += lanes_) {
         const VF value = LoadFirst(from + j, panel.columns - j, end);
         range.add(value);
-        hn::StoreU(value, DF(), values + j);
+        hn::StoreU(value, DF(), values + i * width_ + j);
       }
     }
     return range.range(rule_.operand_field);
@@ -203,35 +215,41 @@ class Product {
     return vectors;
   }
 
-  void CopyVectors(const Windows& b, const std::vector<VectorOfRuns>& vectors, int64_t k, int64_t terms,
-                   const Panel& panel, float* values) const {
+  void CopyVectors(const Windows& b, const std::vector<VectorOfRuns>& vectors, int64_t k, const Panel& panel,
+                   float* values) const {
+    const float* const image = b.image;
+    const int64_t* const step = b.step + k;
+    const int64_t width = width_;
     for (int64_t n = 0; n < panel.columns; n += lanes_) {
       const VectorOfRuns& from = vectors[(panel.begin + n) / lanes_];
+      float* const out = values + n;
       WithConstant<kMostRuns>(from.runs, [&]<int runs>() HWY_ATTR {
         hn::Mask<DF> mask[runs];
-        for (int j = 0; j < runs; ++j)
+        const float* run[runs];
+        for (int j = 0; j < runs; ++j) {
           mask[j] = hn::LoadMaskBits(DF(), reinterpret_cast<const uint8_t*>(&from.lanes[j]));
-        for (int64_t i = 0; i < terms; ++i) {
-          VF vector = hn::Zero(DF());
+          run[j] = image + from.from[j];
+        }
+        for (int32_t i : needed_) {
+          const int64_t at = step[i];
+          VF vector = hn::MaskedLoad(mask[0], DF(), run[0] + at);
 #pragma GCC unroll 8
-          for (int j = 0; j < runs; ++j) {
-            vector = hn::Or(vector, hn::MaskedLoad(mask[j], DF(), b.image + (b.step[k + i] + from.from[j])));
-          }
-          hn::Store(vector, DF(), values + n + i * width_);
+          for (int j = 1; j < runs; ++j) vector = hn::Or(vector, hn::MaskedLoad(mask[j], DF(), run[j] + at));
+          hn::Store(vector, DF(), out + i * width);
         }
       });
     }
   }
 
-  void CopyRuns(const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+  void CopyRuns(const Windows& b, int64_t k, const Panel& panel, float* values) const {
     const hn::CappedTag<float, 8> few;  // short vectors cross fewer lines of the cache
-    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRuns(few, b, k, terms, panel, values);
-    CopyRuns(DF(), b, k, terms, panel, values);
+    if (b.run <= static_cast<int64_t>(hn::Lanes(few))) return CopyRuns(few, b, k, panel, values);
+    CopyRuns(DF(), b, k, panel, values);
   }
 
   // Vectors reach beyond a run, where the next one then goes.
   template <class D>
-  void CopyRuns(D d, const Windows& b, int64_t k, int64_t terms, const Panel& panel, float* values) const {
+  void CopyRuns(D d, const Windows& b, int64_t k, const Panel& panel, float* values) const {
     struct Piece {
       int64_t from, to;
     };
@@ -241,20 +259,23 @@ class Product {
       pieces.push_back({b.origin[n / b.run] + skip, n - panel.begin});
       n += std::min<int64_t>(hn::Lanes(d), b.run - skip);
     }
-    for (int64_t i = 0; i < terms; ++i) {
+    for (int32_t i : needed_) {
       const float* const image = b.image + b.step[k + i];
       float* const row = values + i * width_;
       for (const Piece& piece : pieces) hn::StoreU(hn::LoadU(d, image + piece.from), d, row + piece.to);
     }
   }
 
-  // Writes the exponents of some terms of a packed panel.
-  void WriteExponents8(const Panel& panel, int64_t terms, uint32_t* exponents) const {
+  // Writes the exponents of the needed terms of a packed panel.
+  void WriteExponents8(const Panel& panel, uint32_t* exponents) const {
+    const int64_t lanes = lanes_, width = width_;
+    const float* const values = panel.values;
     ForVectors(panel.columns, [&]<int vectors>() HWY_ATTR {
-      for (int64_t i = 0; i < terms; ++i) {
+      const RightExponents8 exponents8 = exponents8_;
+      for (int32_t i : needed_) {
         VF value[vectors];
-        for (int v = 0; v < vectors; ++v) value[v] = hn::Load(DF(), panel.values + i * width_ + v * lanes_);
-        hn::StoreU(exponents8_.of(value), DU(), exponents + i * lanes_);
+        for (int v = 0; v < vectors; ++v) value[v] = hn::Load(DF(), values + i * width + v * lanes);
+        hn::StoreU(exponents8.of(value), DU(), exponents + i * lanes);
       }
     });
   }
@@ -358,6 +379,8 @@ class Product {
   std::vector<Panel> panels_;
   std::vector<uint32_t>
       live_;  // of each step of each panel the terms that are not zero in all of its columns
+  bool skips_terms_ = false;
+  std::vector<int32_t> needed_;  // terms of the packed block
   int64_t slow_steps_ = 0;
 };
 
