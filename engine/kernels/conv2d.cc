@@ -43,10 +43,9 @@ const Unit& check(const char* op_name, const Conv2dShape& s, Dtype left, Dtype r
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
 
-F32Matrix widen_weights(const Conv2dShape& s, ConstArray w, const Arithmetic& arithmetic,
-                        std::vector<float>& storage) {
+WidenedOperand widen_weights(const Conv2dShape& s, ConstArray w, const Arithmetic& arithmetic) {
   const int64_t K = s.C * s.KH * s.KW;
-  return widen_operand({w.data, w.dtype, K, 1}, s.OC, K, arithmetic, storage);
+  return {{w.data, w.dtype, K, 1}, s.OC, K, arithmetic};
 }
 
 // One axis of dx for the inputs whose padded position is `residue` modulo the stride: the kernel's taps
@@ -123,11 +122,10 @@ void conv2d_forward(const char* op_name, const Conv2dShape& shape, ConstArray x,
     return correlate_by_tiles("conv2d_forward", forward_correlation(shape, source.layout, bf16(w), bias, y),
                               PlanesOf<Bf16>(source), unit.tiles, arithmetic);
   }
-  std::vector<float> storage;
-  const F32Matrix weights = widen_weights(shape, w, arithmetic, storage);
-  const Correlation c = forward_correlation(shape, source.layout, weights.data, bias, y);
+  const WidenedOperand weights = widen_weights(shape, w, arithmetic);
+  const Correlation c = forward_correlation(shape, source.layout, weights.matrix().data, bias, y);
   if (arithmetic.unit == kFmaUnit) return correlate_chains("conv2d_forward", c, source, arithmetic);
-  correlate_on_unit("conv2d_forward", c, Planes(source), unit, unit_input(arithmetic, x.dtype), arithmetic);
+  correlate_on_unit("conv2d_forward", c, source, unit, unit_input(arithmetic, x.dtype), arithmetic);
 }
 
 void conv2d_dx(const char* op_name, const Conv2dShape& shape, ConstArray dy, ConstArray w, Array dx,
@@ -141,15 +139,13 @@ void conv2d_dx(const char* op_name, const Conv2dShape& shape, ConstArray dy, Con
       correlate_by_tiles("conv2d_dx", c, planes, unit.tiles, arithmetic);
     });
   }
-  std::vector<float> storage;
-  const F32Matrix weights = widen_weights(shape, w, arithmetic, storage);
+  const WidenedOperand weights = widen_weights(shape, w, arithmetic);
   if (arithmetic.unit == kFmaUnit) {
-    return for_residues(shape, source.layout, weights.data, dx,
+    return for_residues(shape, source.layout, weights.matrix().data, dx,
                         [&](const Correlation& c) { correlate_chains("conv2d_dx", c, source, arithmetic); });
   }
-  const Planes planes(source);
-  for_residues(shape, source.layout, weights.data, dx, [&](const Correlation& c) {
-    correlate_on_unit("conv2d_dx", c, planes, unit, unit_input(arithmetic, dy.dtype), arithmetic);
+  for_residues(shape, source.layout, weights.matrix().data, dx, [&](const Correlation& c) {
+    correlate_on_unit("conv2d_dx", c, source, unit, unit_input(arithmetic, dy.dtype), arithmetic);
   });
 }
 
@@ -160,14 +156,10 @@ void conv2d_dw(const char* op_name, const Conv2dShape& shape, ConstArray x, Cons
     const PlanesOf<Bf16> image({image_layout(shape), x, arithmetic});
     return weight_gradient_by_tiles({shape, image, bf16(dy), dw}, unit.tiles, arithmetic);
   }
-  std::vector<float> storage;
-  const int64_t positions = shape.OH() * shape.OW();
-  const Operand lines{dy.data, dy.dtype, positions, 1};
-  const F32Matrix gradient = widen_operand(lines, shape.N * shape.OC, positions, arithmetic, storage);
   const bool chains = arithmetic.unit == kFmaUnit;
   const Planes planes({image_layout(shape), x, arithmetic},
                       chains ? PlaneReads::kElements : PlaneReads::kVectors);
-  weight_gradient({shape, planes, gradient, dw}, unit, unit_input(arithmetic, x.dtype), arithmetic);
+  weight_gradient({shape, planes, dy, dw, arithmetic}, unit, unit_input(arithmetic, x.dtype));
 }
 
 }  // namespace faultline

@@ -56,7 +56,7 @@ bool correlate_by_samples(const char* kernel, const Correlation& correlation, co
                           const KPlan& plan, const KFormats& formats);
 
 // The same on any other unit, and on one that packs bf16 itself.
-void correlate_on_unit(const char* kernel, const Correlation& correlation, const Planes& planes,
+void correlate_on_unit(const char* kernel, const Correlation& correlation, const PlaneSource& source,
                        const Unit& unit, Dtype input, const Arithmetic& arithmetic);
 void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation,
                         const PlanesOf<Bf16>& planes, const UnitTiles& tiles, const Arithmetic& arithmetic);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/parallel.h"
+#include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
 
 namespace faultline {
@@ -137,30 +139,34 @@ void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int
 
 }  // namespace
 
-F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, const Arithmetic& arithmetic,
-                        std::vector<float>& storage) {
+WidenedOperand::WidenedOperand(const Operand& operand, int64_t rows, int64_t cols,
+                               const Arithmetic& arithmetic) {
   const bool round = arithmetic.tf32 && operand.dtype == Dtype::kF32;
   if (operand.dtype == Dtype::kF32 && !round) {
-    return {static_cast<const float*>(operand.data), operand.row_stride, operand.col_stride};
+    matrix_ = {static_cast<const float*>(operand.data), operand.row_stride, operand.col_stride};
+    return;
   }
   // Lines run along the smaller stride; element by element where no stride is 1.
   const bool by_rows = operand.col_stride <= operand.row_stride;
   const int64_t lines = by_rows ? rows : cols, length = by_rows ? cols : rows;
   const int64_t line_stride = by_rows ? operand.row_stride : operand.col_stride;
   const int64_t step = by_rows ? operand.col_stride : operand.row_stride;
-  storage.resize(rows * cols);
-  const Rows out{storage.data(), Dtype::kF32, length};
-  if (step == 1) {
-    convert_rows({operand.data, operand.dtype, line_stride}, out, lines, length);
-  } else {
-    for (int64_t line = 0; line < lines; ++line) {
-      const char* from =
-          static_cast<const char*>(operand.data) + line * line_stride * size_bytes(operand.dtype);
-      convert_rows({from, operand.dtype, step}, {storage.data() + line * length, Dtype::kF32, 1}, length, 1);
+  float* const values = values_.emplace(rows * cols).data();
+  parallel_for("widen", lines, thread_grain(lines, kMoveWork * rows * cols), [&](int64_t begin, int64_t end) {
+    float* const to = values + begin * length;
+    const char* from =
+        static_cast<const char*>(operand.data) + begin * line_stride * size_bytes(operand.dtype);
+    if (step == 1) {
+      convert_rows({from, operand.dtype, line_stride}, {to, Dtype::kF32, length}, end - begin, length);
+    } else {
+      for (int64_t line = 0; line < end - begin; ++line) {
+        convert_rows({from + line * line_stride * size_bytes(operand.dtype), operand.dtype, step},
+                     {to + line * length, Dtype::kF32, 1}, length, 1);
+      }
     }
-  }
-  if (round) round_to_tf32(storage.data(), rows * cols, arithmetic.tf32_rounding);
-  return {storage.data(), by_rows ? length : 1, by_rows ? 1 : length};
+    if (round) round_to_tf32(to, (end - begin) * length, arithmetic.tf32_rounding);
+  });
+  matrix_ = {values, by_rows ? length : 1, by_rows ? 1 : length};
 }
 
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out) {

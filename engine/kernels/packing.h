@@ -1,10 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <optional>
 
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/product.h"
+#include "engine/kernels/scratch.h"
 
 namespace faultline {
 
@@ -14,10 +15,18 @@ struct F32Matrix {
   int64_t row_stride, col_stride;
 };
 
-// Widens an operand, and rounds it to tf32 if `arithmetic` says so. f32 that needs no rounding is returned as
-// it lies; else the values go to `storage`, in the order of the operand's memory.
-F32Matrix widen_operand(const Operand& operand, int64_t rows, int64_t cols, const Arithmetic& arithmetic,
-                        std::vector<float>& storage);
+// An operand widened, and rounded to tf32 if `arithmetic` says so: f32 that needs no rounding as it lies, else a copy in
+// the order of the operand's memory.
+class WidenedOperand {
+ public:
+  WidenedOperand(const Operand& operand, int64_t rows, int64_t cols, const Arithmetic& arithmetic);
+
+  const F32Matrix& matrix() const { return matrix_; }
+
+ private:
+  std::optional<Scratch> values_;
+  F32Matrix matrix_;
+};
 
 // Writes out[k * width + j] = matrix(k, j) for k < depth, j < columns, and +0 for columns <= j < width.
 void pack_panel(const F32Matrix& matrix, int64_t depth, int64_t columns, int64_t width, float* out);

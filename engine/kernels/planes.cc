@@ -27,14 +27,24 @@ int64_t storage_size(const PlaneLayout& layout) {
   return layout.N * layout.sample() + register_block(kWide).columns;
 }
 
+bool is_whole(const PlaneLayout& l) {
+  return l.origin_h == 0 && l.origin_w == 0 && l.height == l.H && l.width == l.W && l.stride_h == 1 &&
+         l.stride_w == 1;
+}
+
+// The source coordinates of one axis that `size` ones from an origin on cover, of n.
+struct Reach {
+  Reach(int64_t origin, int64_t size, int64_t n)
+      : begin(std::max<int64_t>(origin, 0)), end(std::max(begin, std::min(n, origin + size))) {}
+  int64_t size() const { return end - begin; }
+  int64_t begin, end;
+};
+
 // The images, if they are what their planes would be.
 template <class T>
 const T* as_planes(const PlaneSource& source) {
-  const PlaneLayout& l = source.layout;
-  const bool whole = l.origin_h == 0 && l.origin_w == 0 && l.height == l.H && l.width == l.W &&
-                     l.stride_h == 1 && l.stride_w == 1;
   const bool rounded = source.arithmetic.tf32 && source.images.dtype == Dtype::kF32;
-  if (!whole || rounded || source.images.dtype != kStored<T>) return nullptr;
+  if (!is_whole(source.layout) || rounded || source.images.dtype != kStored<T>) return nullptr;
   return static_cast<const T*>(source.images.data);
 }
 
@@ -90,17 +100,15 @@ template <class T>
 void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& arithmetic, T* image,
                              T* out) const {
   const PlaneLayout& l = layout_;
-  const int64_t h_begin = std::max<int64_t>(l.origin_h, 0), w_begin = std::max<int64_t>(l.origin_w, 0);
-  const int64_t h_end = std::min(l.H, l.origin_h + l.height * l.stride_h);
-  const int64_t w_end = std::min(l.W, l.origin_w + l.width * l.stride_w);
-  const int64_t rows = h_end - h_begin, n = w_end - w_begin, size = l.sample() / l.C;
+  const Reach h(l.origin_h, l.height * l.stride_h, l.H), w(l.origin_w, l.width * l.stride_w, l.W);
+  const int64_t rows = h.size(), n = w.size(), size = l.sample() / l.C;
   // The type's zero bytes are +0, and gcc makes a loop of std::fill here.
   const auto clear = [out](int64_t begin, int64_t end) {
     std::memset(out + begin, 0, (end - begin) * sizeof(T));
   };
-  if (rows <= 0 || n <= 0) return clear(0, size);
-  const int64_t u = h_begin - l.origin_h, v = w_begin - l.origin_w;
-  const ConstRows from{source + (h_begin * l.W + w_begin) * size_bytes(dtype), dtype, l.W};
+  if (rows == 0 || n == 0) return clear(0, size);
+  const int64_t u = h.begin - l.origin_h, v = w.begin - l.origin_w;
+  const ConstRows from{source + (h.begin * l.W + w.begin) * size_bytes(dtype), dtype, l.W};
   if (l.stride_h == 1 && l.stride_w == 1) {
     const int64_t first = l.offset(0, u, v), gap = l.width - n;
     if (gap > kShortGap || n < kShortGap) {
@@ -123,19 +131,42 @@ void PlanesOf<T>::copy_plane(const char* source, Dtype dtype, const Arithmetic& 
   }
 }
 
-InterleavedPlanes::InterleavedPlanes(const Planes& planes, int64_t group)
-    : data_(storage_size(planes.layout())) {
-  const PlaneLayout& layout = planes.layout();
-  const int64_t channel = layout.sample() / layout.C, blocks = layout.N / group * layout.C;
-  const int64_t grain = thread_grain(blocks, kMoveWork * layout.N * layout.sample());
-  parallel_for("conv2d.planes", blocks, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i / layout.C * group * layout.sample(), c = i % layout.C * channel;
-      copy_transposed(planes.data() + first + c, layout.sample(), channel, group,
-                      data_.data() + first + c * group, group);
+InterleavedPlanes::InterleavedPlanes(const PlaneSource& source, int64_t group)
+    : data_(storage_size(source.layout)) {
+  const PlaneLayout& l = source.layout;
+  const int64_t channel = l.sample() / l.C, image = l.H * l.W, blocks = l.N / group * l.C;
+  const bool whole = is_whole(l);
+  const Dtype dtype = source.images.dtype;
+  const Reach h(l.origin_h, l.height * l.stride_h, l.H), w(l.origin_w, l.width * l.stride_w, l.W);
+  const int64_t run = l.stride_w == 1 ? w.size() : 1;
+  const bool rounded = source.arithmetic.tf32 && dtype == Dtype::kF32,
+             as_it_is = dtype == Dtype::kF32 && !rounded;
+  // Of some samples and one channel: widened, turned, and put in their places.
+  const auto copy = [&](const char* from, float* out) {
+    const Scratch lines(as_it_is ? 0 : group * image), turned(whole ? 0 : group * image);
+    if (!as_it_is) convert_rows({from, dtype, l.C * image}, {lines.data(), Dtype::kF32, image}, group, image);
+    if (rounded) round_to_tf32(lines.data(), group * image, source.arithmetic.tf32_rounding);
+    copy_transposed(as_it_is ? reinterpret_cast<const float*>(from) : lines.data(),
+                    as_it_is ? l.C * image : image, image, group, whole ? out : turned.data(), group);
+    if (whole) return;
+    std::memset(out, 0, channel * group * sizeof(float));
+    for (int64_t row = h.begin; row < h.end; ++row) {
+      for (int64_t col = w.begin; col < w.end; col += run) {
+        std::copy_n(turned.data() + (row * l.W + col) * group, run * group,
+                    out + l.offset(0, row - l.origin_h, col - l.origin_w) * group);
+      }
     }
-  });
-  std::fill(data_.data() + layout.N * layout.sample(), data_.data() + storage_size(layout), 0.0f);
+  };
+  parallel_for(
+      "conv2d.planes", blocks, thread_grain(blocks, kMoveWork * l.N * l.sample()),
+      [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t sample = i / l.C * group, c = i % l.C;
+          copy(static_cast<const char*>(source.images.data) + (sample * l.C + c) * image * size_bytes(dtype),
+               data_.data() + (sample * l.C + c * group) * channel);
+        }
+      });
+  std::fill(data_.data() + l.N * l.sample(), data_.data() + storage_size(l), 0.0f);
 }
 
 template class PlanesOf<float>;

@@ -61,11 +61,11 @@ class PlanesOf {
 };
 using Planes = PlanesOf<float>;
 
-// Planes with the samples of a group side by side, group after group: of the samples from first on, the element at an
-// offset of sample first + i is at first * sample() + offset * group + i.
+// Images as planes are, with the samples of a group side by side, group after group: of the samples from first on, the
+// element at an offset of sample first + i is at first * sample() + offset * group + i.
 class InterleavedPlanes {
  public:
-  InterleavedPlanes(const Planes& planes, int64_t group);  // N is a multiple of group
+  InterleavedPlanes(const PlaneSource& source, int64_t group);  // N is a multiple of group
 
   const float* data() const { return data_.data(); }
 

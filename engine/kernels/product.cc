@@ -65,13 +65,11 @@ void product(const char* op_name, const ProductArgs& args) {
     return tile_product(args, unit.tiles, plan,
                         [&](auto... rows_columns_sums) { finish_product(args, rows_columns_sums...); });
   }
-  std::vector<float> a_storage, b_storage;
-  const F32Matrix a = widen_operand(args.a, args.M, args.K, args.arithmetic, a_storage);
-  const F32Matrix b = widen_operand(args.b, args.K, args.N, args.arithmetic, b_storage);
+  const WidenedOperand a(args.a, args.M, args.K, args.arithmetic), b(args.b, args.K, args.N, args.arithmetic);
   if (args.arithmetic.unit == kFmaUnit)
-    chain_product(args, a, b, plan);
+    chain_product(args, a.matrix(), b.matrix(), plan);
   else
-    unit_product(args, unit, plan, a, b);
+    unit_product(args, unit, plan, a.matrix(), b.matrix());
 }
 
 }  // namespace faultline

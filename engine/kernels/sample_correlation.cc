@@ -98,11 +98,11 @@ class SampleCorrelation {
                        [](float w) { return std::isfinite(w); });
   }
 
-  // Of the samples from `sample` on. Returns whether none of the sums is -0.
-  bool run(const char* kernel, const Planes& planes, int64_t sample, const KPlan& plan,
+  // Of the samples of `source`, which are those from `sample` on. Returns whether none of the sums is -0.
+  bool run(const char* kernel, const PlaneSource& source, int64_t sample, const KPlan& plan,
            const KFormats& formats) const {
-    const int64_t count = planes.layout().N;
-    const InterleavedPlanes images(planes, planes.layout().N);
+    const int64_t count = source.layout.N;
+    const InterleavedPlanes images(source, count);
     std::atomic<bool> found_negative_zero = false;
     TiledSum sum{kernel, &plan, formats};
     sum.tiles = row_tiles_;
@@ -238,8 +238,7 @@ bool correlate_by_samples(const char* kernel, const Correlation& c, const PlaneS
   if (!correlation.weights_are_finite()) return false;
   for (int64_t first = 0; first < source.layout.N; first += kSamples) {
     const int64_t count = std::min(kSamples, source.layout.N - first);
-    if (!correlation.run(kernel, Planes(without_padding(source.samples(first, count)), PlaneReads::kElements),
-                         first, plan, formats))
+    if (!correlation.run(kernel, without_padding(source.samples(first, count)), first, plan, formats))
       return false;
   }
   return true;

@@ -31,7 +31,7 @@ int64_t samples_of_group(int64_t samples) {
 // is written out, sample by sample.
 class UnitCorrelation {
  public:
-  UnitCorrelation(const Correlation& c, const Planes& planes, const Unit& unit)
+  UnitCorrelation(const Correlation& c, const PlaneSource& source, const Unit& unit)
       : c_(c),
         unit_(unit),
         group_(unit.windows ? samples_of_group(c.layout.N) : 1),
@@ -41,8 +41,10 @@ class UnitCorrelation {
     for (int64_t i = 0; i < c.M * K; ++i) {
       weights_[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
     }
-    if (group_ > 1) interleaved_.emplace(planes, group_);
-    image_ = group_ > 1 ? interleaved_->data() : planes.data();
+    if (unit.windows)
+      image_ = interleaved_.emplace(source, group_).data();
+    else
+      image_ = planes_.emplace(source).data();
     for (int64_t tap : c.tap) steps_.push_back(tap * group_);
   }
 
@@ -129,16 +131,17 @@ class UnitCorrelation {
   int64_t group_, row_;
   std::vector<float> weights_;
   std::optional<InterleavedPlanes> interleaved_;
+  std::optional<Planes> planes_;
   const float* image_;
   std::vector<int64_t> steps_;
 };
 
 }  // namespace
 
-void correlate_on_unit(const char* kernel, const Correlation& c, const Planes& planes, const Unit& unit,
+void correlate_on_unit(const char* kernel, const Correlation& c, const PlaneSource& source, const Unit& unit,
                        Dtype input, const Arithmetic& arithmetic) {
   const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
-  UnitCorrelation(c, planes, unit).run(kernel, input, plan, k_formats(arithmetic, c.out.array.dtype));
+  UnitCorrelation(c, source, unit).run(kernel, input, plan, k_formats(arithmetic, c.out.array.dtype));
 }
 
 }  // namespace faultline

@@ -33,11 +33,7 @@ class UnitGradient {
     const int64_t lines = g.shape.N * g.shape.OC;
     parallel_for("conv2d_dw.pack", lines, thread_grain(lines, kMoveWork * lines * positions_),
                  [&](int64_t first, int64_t last) {
-                   for (int64_t i = first; i < last; ++i) {
-                     const F32Matrix line{g.dy.data + i * g.dy.row_stride, 0, g.dy.col_stride};
-                     float* out = left_.data() + i % g.shape.OC * K_ + i / g.shape.OC * positions_;
-                     copy_dense(line, 1, positions_, out);
-                   }
+                   for (int64_t i = first; i < last; ++i) pack_line(i);
                  });
   }
 
@@ -55,8 +51,9 @@ class UnitGradient {
         cut_into(taps_, tile_taps()),
         [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) { finish(m, n, sums); },
         [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
+    std::vector<int64_t> steps, origins;
     if (unit_.windows) {
-      std::vector<int64_t> steps(K_), origins;
+      steps.resize(K_);
       for (int64_t sample = 0; sample < g_.shape.N; ++sample) {
         const int64_t image = sample * g_.image.layout().sample();
         for (int64_t i = 0; i < positions_; ++i) {
@@ -64,8 +61,8 @@ class UnitGradient {
         }
       }
       for (int64_t tap = 0; tap < taps_; tap += run_) origins.push_back(offsets_.tap[tap]);
-      sum.multiply = [=, this](const KPlan::Range& k, int64_t m, const UnitSum::Interval& n,
-                               const float* left, float* out) {
+      sum.multiply = [&](const KPlan::Range& k, int64_t m, const UnitSum::Interval& n, const float* left,
+                         float* out) {
         unit_.windows({m,
                        n.size(),
                        k.end - k.begin,
@@ -80,6 +77,17 @@ class UnitGradient {
   }
 
  private:
+  // Widens the i-th line of left, whose channels hold the samples one after the other.
+  void pack_line(int64_t i) {
+    const int64_t channel = i / g_.shape.N, sample = i % g_.shape.N;
+    const int64_t from = (sample * g_.shape.OC + channel) * positions_;
+    float* const out = left_.data() + i * positions_;
+    const char* const dy = static_cast<const char*>(g_.dy.data) + from * size_bytes(g_.dy.dtype);
+    convert_rows({dy, g_.dy.dtype, positions_}, {out, Dtype::kF32, positions_}, 1, positions_);
+    if (g_.arithmetic.tf32 && g_.dy.dtype == Dtype::kF32)
+      round_to_tf32(out, positions_, g_.arithmetic.tf32_rounding);
+  }
+
   // With windows whole runs; parts of them where there are more threads than channels.
   int64_t tile_taps() const {
     if (!unit_.dot) return taps_;

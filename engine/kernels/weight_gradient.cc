@@ -46,6 +46,8 @@ class ChainGradient {
         offsets_(g),
         positions_(offsets_.position.size()),
         K_(g.shape.N * positions_),
+        widened_({g.dy.data, g.dy.dtype, positions_, 1}, g.shape.N * g.shape.OC, positions_, g.arithmetic),
+        dy_(widened_.matrix()),
         half_(half_fits() ? first_half(plan, K_) : std::nullopt),
         sides_(half_ ? 2 : 1),
         registers_(register_block(sides_ * g.shape.OC)),
@@ -123,12 +125,12 @@ class ChainGradient {
     for (int64_t k = 0, n = 0; k < depth; k += n) {
       const int64_t sample = (range.begin + k) / positions_, position = (range.begin + k) % positions_;
       n = std::min(positions_ - position, depth - k);
-      const float* dy = g_.dy.data + (sample * g_.shape.OC + oc) * g_.dy.row_stride + position;
+      const float* dy = dy_.data + (sample * g_.shape.OC + oc) * dy_.row_stride + position;
       float* const to = right.data() + k * width;
       if (half_)
-        pack_column_pairs(dy, g_.dy.row_stride, K_ / 2 * g_.shape.OC, n, width, to);
+        pack_column_pairs(dy, dy_.row_stride, K_ / 2 * g_.shape.OC, n, width, to);
       else
-        pack_panel({dy, 1, g_.dy.row_stride}, n, tile.columns, width, to);
+        pack_panel({dy, 1, dy_.row_stride}, n, tile.columns, width, to);
       const int64_t image = sides_ * sample * g_.image.layout().sample();
       for (int64_t i = 0; i < n; ++i) left_step[k + i] = image + offsets_.position[position + i];
     }
@@ -157,7 +159,7 @@ class ChainGradient {
     const int64_t next = k / positions_ + 1, position = k % positions_;
     if (half_ || next == g_.shape.N) return {};
     const int64_t sample = g_.image.layout().sample(), oc = tile.group * registers_.columns;
-    return {g_.dy.data + (next * g_.shape.OC + oc) * g_.dy.row_stride + position * tile.columns,
+    return {dy_.data + (next * g_.shape.OC + oc) * dy_.row_stride + position * tile.columns,
             g_.image.data() + next * sample + sample * position / positions_};
   }
 
@@ -180,6 +182,8 @@ class ChainGradient {
   KFormats formats_;
   ImageOffsets offsets_;
   int64_t positions_, K_;
+  WidenedOperand widened_;
+  const F32Matrix& dy_;
   std::optional<KPlan> half_;  // of the samples, where it goes in turns with the other one
   int64_t sides_;              // that go in turns
   std::optional<Scratch> in_turns_;
@@ -190,11 +194,11 @@ class ChainGradient {
 
 }  // namespace
 
-void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input, const Arithmetic& arithmetic) {
+void weight_gradient(const WeightGradient& g, const Unit& unit, Dtype input) {
   const int64_t positions = g.shape.OH() * g.shape.OW();
-  const KPlan plan = plan_k(g.shape.N * positions, kSamplesPerLeaf * positions, true, arithmetic);
-  const KFormats formats = k_formats(arithmetic, g.dw.dtype);
-  if (arithmetic.unit == kFmaUnit)
+  const KPlan plan = plan_k(g.shape.N * positions, kSamplesPerLeaf * positions, true, g.arithmetic);
+  const KFormats formats = k_formats(g.arithmetic, g.dw.dtype);
+  if (g.arithmetic.unit == kFmaUnit)
     ChainGradient(g, plan, formats).run();
   else
     weight_gradient_on_unit(g, unit, input, plan, formats);

@@ -26,13 +26,13 @@ struct ImageOffsets {
 struct WeightGradient {
   const Conv2dShape& shape;
   const Planes& image;
-  F32Matrix dy;
+  ConstArray dy;
   Array dw;
+  const Arithmetic& arithmetic;
 };
 inline ImageOffsets::ImageOffsets(const WeightGradient& g) : ImageOffsets(g.shape, g.image.layout()) {}
 
-void weight_gradient(const WeightGradient& gradient, const Unit& unit, Dtype input,
-                     const Arithmetic& arithmetic);
+void weight_gradient(const WeightGradient& gradient, const Unit& unit, Dtype input);
 
 // The same from bf16, on a unit that packs it itself.
 struct TileWeightGradient {
