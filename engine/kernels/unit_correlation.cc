@@ -68,7 +68,7 @@ class UnitCorrelation {
                        n.size(),
                        k.end - k.begin,
                        left,
-                       {first(n), steps_.data() + k.begin, origins.data(), row_},
+                       {first(n), size_from(n), steps_.data() + k.begin, origins.data(), row_},
                        out,
                        input,
                        formats.accumulate});
@@ -100,6 +100,11 @@ class UnitCorrelation {
   const float* first(const UnitSum::Interval& n) const {
     const PlaneLayout& layout = c_.layout;
     return image_ + sample(n) * layout.sample() + row(n) * layout.width * group_;
+  }
+
+  // Of a group, from there on.
+  int64_t size_from(const UnitSum::Interval& n) const {
+    return (c_.layout.sample() - row(n) * c_.layout.width) * group_;
   }
 
   void write_out(const KPlan::Range& k, const UnitSum::Interval& n, float* out) const {

@@ -1,6 +1,7 @@
 #include "engine/kernels/unit_weight_gradient.h"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "engine/base/parallel.h"
@@ -51,15 +52,10 @@ class UnitGradient {
         cut_into(taps_, tile_taps()),
         [&](const UnitSum::Interval& m, const UnitSum::Interval& n, float* sums) { finish(m, n, sums); },
         [&](const KPlan::Range& k, const UnitSum::Interval& n, float* out) { right(k, n, out); }};
-    std::vector<int64_t> steps, origins;
+    std::unique_ptr<int64_t[]> steps;
+    std::vector<int64_t> origins;
     if (unit_.windows) {
-      steps.resize(K_);
-      for (int64_t sample = 0; sample < g_.shape.N; ++sample) {
-        const int64_t image = sample * g_.image.layout().sample();
-        for (int64_t i = 0; i < positions_; ++i) {
-          steps[sample * positions_ + i] = image + offsets_.position[i];
-        }
-      }
+      steps = image_steps();
       for (int64_t tap = 0; tap < taps_; tap += run_) origins.push_back(offsets_.tap[tap]);
       sum.multiply = [&](const KPlan::Range& k, int64_t m, const UnitSum::Interval& n, const float* left,
                          float* out) {
@@ -67,7 +63,8 @@ class UnitGradient {
                        n.size(),
                        k.end - k.begin,
                        left,
-                       {g_.image.data(), steps.data() + k.begin, origins.data() + n.begin / run_, run_},
+                       {g_.image.data(), g_.shape.N * g_.image.layout().sample(), steps.get() + k.begin,
+                        origins.data() + n.begin / run_, run_},
                        out,
                        input,
                        formats.accumulate});
@@ -86,6 +83,18 @@ class UnitGradient {
     convert_rows({dy, g_.dy.dtype, positions_}, {out, Dtype::kF32, positions_}, 1, positions_);
     if (g_.arithmetic.tf32 && g_.dy.dtype == Dtype::kF32)
       round_to_tf32(out, positions_, g_.arithmetic.tf32_rounding);
+  }
+
+  // Where the positions of all samples read the image.
+  std::unique_ptr<int64_t[]> image_steps() const {
+    auto steps = std::make_unique_for_overwrite<int64_t[]>(K_);
+    const int64_t* const position = offsets_.position.data();
+    for (int64_t sample = 0; sample < g_.shape.N; ++sample) {
+      int64_t* const to = steps.get() + sample * positions_;
+      const int64_t image = sample * g_.image.layout().sample();
+      for (int64_t i = 0; i < positions_; ++i) to[i] = image + position[i];
+    }
+    return steps;
   }
 
   // With windows whole runs; parts of them where there are more threads than channels.

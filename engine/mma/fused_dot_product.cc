@@ -63,9 +63,8 @@ class Product {
         [&](int64_t k, const Panel& panel, float* values) { return CopyDense(b, k, panel, values); }, c);
   }
   int64_t RunWindows(const Windows& b, float* c) {
-    const int64_t size = *std::max_element(b.step, b.step + K_) + Extent(b);
-    const ExponentRange range = RangeOfAll(b.image, size, rule_.operand_field);
-    if (b.run >= width_ && size <= INT32_MAX) return RunInPlace(b, size, range, c);
+    const ExponentRange range = RangeOfAll(b.image, b.size, rule_.operand_field);
+    if (b.run >= width_ && b.size <= INT32_MAX) return RunInPlace(b, range, c);
     const std::vector<VectorOfRuns> vectors = VectorsOfRuns(b);
     skips_terms_ = M_ <= kRows && in_range(rule_, K_, left_.range(), range);
     return RunPacked(
@@ -107,11 +106,11 @@ class Product {
     return slow_steps_;
   }
 
-  // The image, of which so many elements are in reach, is read where it lies.
-  int64_t RunInPlace(const Windows& b, int64_t size, const ExponentRange& range, float* c) {
+  // The image is read where it lies.
+  int64_t RunInPlace(const Windows& b, const ExponentRange& range, float* c) {
     const int shift = ExponentShift(b);
-    const auto exponents = hwy::AllocateAligned<uint32_t>((size >> shift) + 2 * lanes_);
-    WriteExponents8(b, size, shift, exponents.get());
+    const auto exponents = hwy::AllocateAligned<uint32_t>((b.size >> shift) + 2 * lanes_);
+    WriteExponents8(b, shift, exponents.get());
     const bool all_in_range = in_range(rule_, K_, left_.range(), range);
     for (int64_t i = 0; i < N_ / b.run; ++i) {
       for (int64_t n = 0; n < b.run; n += width_) {
@@ -173,7 +172,8 @@ class Product {
   void FindNeeded(int64_t terms) {
     needed_.clear();
     for (int64_t step = 0; step < left_.steps(); ++step) {
-      const int64_t first = step * rule_.rule.terms, count = std::min<int64_t>(rule_.rule.terms, terms - first);
+      const int64_t first = step * rule_.rule.terms,
+                    count = std::min<int64_t>(rule_.rule.terms, terms - first);
       uint32_t bits = skips_terms_ ? left_.present(step) : ~0u >> (32 - count);
       for (; bits != 0; bits &= bits - 1) needed_.push_back(first + std::countr_zero(bits));
     }
@@ -294,7 +294,7 @@ class Product {
   }
 
   // Writes the exponents of the four vectors from each place on at which a window is read.
-  void WriteExponents8(const Windows& b, int64_t size, int shift, uint32_t* exponents) const {
+  void WriteExponents8(const Windows& b, int shift, uint32_t* exponents) const {
     const int64_t extent = Extent(b);
     std::vector<int64_t> steps(b.step, b.step + K_);
     std::sort(steps.begin(), steps.end());
@@ -302,8 +302,8 @@ class Product {
     for (int64_t step : steps) {
       for (i = std::max(i, step); i < step + extent; i += lanes_ << shift) {
         const auto at = [&](int v) HWY_ATTR {
-          const int64_t from = std::min(i + v * lanes_, size);
-          return LoadFirst(b.image + from, size - from, b.image + size);
+          const int64_t from = std::min(i + v * lanes_, b.size);
+          return LoadFirst(b.image + from, b.size - from, b.image + b.size);
         };
         const VF values[] = {at(0), at(1), at(2), at(3)};
         hn::StoreU(exponents8_.of(values), DU(), exponents + (i >> shift));

@@ -45,6 +45,8 @@ Shape broadcast(const std::string& op, const Shape& lhs, const Shape& rhs) {
   return result;
 }
 
+const Shape Tensor::kNoAxes;
+
 Tensor Tensor::empty(Shape shape, Dtype dtype) {
   for (int64_t size : shape) {
     if (size < 0) throw Error(ErrorCode::kShape, "tensor", "negative size in " + to_string(shape));
@@ -54,8 +56,8 @@ Tensor Tensor::empty(Shape shape, Dtype dtype) {
                 fmt::format("{} is a compute format, store it as f32", name(dtype)));
   }
   Tensor tensor;
-  tensor.strides_ = row_major_strides(shape);
-  tensor.shape_ = std::move(shape);
+  std::vector<int64_t> strides = row_major_strides(shape);
+  tensor.axes_ = std::make_shared<const Axes>(Axes{std::move(shape), std::move(strides)});
   tensor.dtype_ = dtype;
   tensor.storage_ = allocate_storage(static_cast<size_t>(tensor.size_bytes()));
   return tensor;
@@ -85,17 +87,26 @@ Tensor Tensor::from(Shape shape, Dtype dtype, const std::vector<double>& values)
   return tensor;
 }
 
+Tensor Tensor::view(Axes axes, int64_t offset) const {
+  Tensor view = *this;
+  view.axes_ = std::make_shared<const Axes>(std::move(axes));
+  view.offset_ = offset;
+  return view;
+}
+
 bool Tensor::is_contiguous() const {
+  const Shape& sizes = shape();
+  const std::vector<int64_t>& steps = strides();
   int64_t expected = 1;
-  for (size_t axis = shape_.size(); axis-- > 0;) {
-    if (shape_[axis] != 1 && strides_[axis] != expected) return false;
-    expected *= shape_[axis];
+  for (size_t axis = sizes.size(); axis-- > 0;) {
+    if (sizes[axis] != 1 && steps[axis] != expected) return false;
+    expected *= sizes[axis];
   }
   return true;
 }
 
 std::string Tensor::describe() const {
-  return defined() ? fmt::format("{} {}", to_string(shape_), name(dtype_)) : "undefined";
+  return defined() ? fmt::format("{} {}", to_string(shape()), name(dtype_)) : "undefined";
 }
 
 void Tensor::check_dtype(Dtype dtype) const {
@@ -106,53 +117,50 @@ void Tensor::check_dtype(Dtype dtype) const {
 }
 
 Tensor Tensor::transpose(int axis_a, int axis_b) const {
-  Tensor view = *this;
-  std::swap(view.shape_.at(axis_a), view.shape_.at(axis_b));
-  std::swap(view.strides_.at(axis_a), view.strides_.at(axis_b));
-  return view;
+  Axes axes{shape(), strides()};
+  std::swap(axes.shape.at(axis_a), axes.shape.at(axis_b));
+  std::swap(axes.strides.at(axis_a), axes.strides.at(axis_b));
+  return view(std::move(axes), offset_);
 }
 
-Tensor Tensor::permute(const std::vector<int64_t>& axes) const {
-  std::vector<int64_t> sorted = axes;
+Tensor Tensor::permute(const std::vector<int64_t>& order) const {
+  std::vector<int64_t> sorted = order;
   std::sort(sorted.begin(), sorted.end());
-  bool valid = axes.size() == shape_.size();
+  bool valid = order.size() == shape().size();
   for (size_t i = 0; valid && i < sorted.size(); ++i) valid = sorted[i] == static_cast<int64_t>(i);
   if (!valid) {
     throw Error(ErrorCode::kShape, "permute",
-                fmt::format("axes {} do not permute {}", to_string(axes), describe()));
+                fmt::format("axes {} do not permute {}", to_string(order), describe()));
   }
-  Tensor view = *this;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    view.shape_[i] = shape_[axes[i]];
-    view.strides_[i] = strides_[axes[i]];
+  Axes axes;
+  for (int64_t axis : order) {
+    axes.shape.push_back(shape()[axis]);
+    axes.strides.push_back(strides()[axis]);
   }
-  return view;
+  return view(std::move(axes), offset_);
 }
 
 Tensor Tensor::slice(int axis, int64_t begin, int64_t end) const {
-  if (axis < 0 || axis >= rank() || begin < 0 || begin > end || end > shape_[axis]) {
+  if (axis < 0 || axis >= rank() || begin < 0 || begin > end || end > shape()[axis]) {
     throw Error(ErrorCode::kShape, "slice",
                 fmt::format("{} .. {} of axis {} is not in {}", begin, end, axis, describe()));
   }
-  Tensor view = *this;
-  view.offset_ += begin * strides_[axis];
-  view.shape_[axis] = end - begin;
-  return view;
+  Axes axes{shape(), strides()};
+  axes.shape[axis] = end - begin;
+  return view(std::move(axes), offset_ + begin * strides()[axis]);
 }
 
-Tensor Tensor::expand(const Shape& shape) const {
-  if (broadcast("expand", shape_, shape) != shape) {
+Tensor Tensor::expand(const Shape& wider) const {
+  if (broadcast("expand", shape(), wider) != wider) {
     throw Error(ErrorCode::kShape, "expand",
-                fmt::format("{} does not expand to {}", describe(), to_string(shape)));
+                fmt::format("{} does not expand to {}", describe(), to_string(wider)));
   }
-  Tensor view = *this;
-  view.shape_ = shape;
-  view.strides_.assign(shape.size(), 0);
-  const size_t added = shape.size() - shape_.size();
-  for (size_t axis = 0; axis < shape_.size(); ++axis) {
-    if (shape_[axis] == shape[axis + added]) view.strides_[axis + added] = strides_[axis];
+  Axes axes{wider, std::vector<int64_t>(wider.size(), 0)};
+  const size_t added = wider.size() - shape().size();
+  for (size_t axis = 0; axis < shape().size(); ++axis) {
+    if (shape()[axis] == wider[axis + added]) axes.strides[axis + added] = strides()[axis];
   }
-  return view;
+  return view(std::move(axes), offset_);
 }
 
 Tensor Tensor::reshape(Shape shape) const {
@@ -166,16 +174,15 @@ Tensor Tensor::reshape(Shape shape) const {
     throw Error(ErrorCode::kShape, "reshape",
                 fmt::format("{} does not fit {}", describe(), to_string(shape)));
   }
-  Tensor view = contiguous();
-  view.strides_ = row_major_strides(shape);
-  view.shape_ = std::move(shape);
-  return view;
+  std::vector<int64_t> strides = row_major_strides(shape);
+  const Tensor whole = contiguous();
+  return whole.view({std::move(shape), std::move(strides)}, whole.offset_);
 }
 
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 
 Tensor Tensor::clone() const {
-  Tensor copy = empty(shape_, dtype_);
+  Tensor copy = empty(shape(), dtype_);
   if (is_contiguous()) {
     std::memcpy(copy.mutable_raw(), raw(), static_cast<size_t>(size_bytes()));
     return copy;
@@ -183,7 +190,7 @@ Tensor Tensor::clone() const {
   visit(dtype_, [&]<class T>() {
     const T* from = data<T>();
     T* to = copy.mutable_data<T>();
-    const int64_t columns = rank() == 0 ? 1 : shape_.back(), stride = rank() == 0 ? 1 : strides_.back();
+    const int64_t columns = rank() == 0 ? 1 : shape().back(), stride = rank() == 0 ? 1 : strides().back();
     for (int64_t i = 0; i < copy.size(); i += columns) {
       const T* row = from + position(i);
       for (int64_t j = 0; j < columns; ++j) to[i + j] = row[j * stride];
@@ -194,16 +201,17 @@ Tensor Tensor::clone() const {
 
 Tensor Tensor::to(Dtype dtype) const {
   if (dtype == dtype_) return *this;
-  Tensor result = empty(shape_, dtype);
+  Tensor result = empty(shape(), dtype);
   for (int64_t i = 0; i < size(); ++i) result.set(i, at(i));
   return result;
 }
 
 int64_t Tensor::position(int64_t index) const {
+  const Shape& sizes = shape();
   int64_t position = 0;
-  for (size_t axis = shape_.size(); axis-- > 0;) {
-    position += index % shape_[axis] * strides_[axis];
-    index /= shape_[axis];
+  for (size_t axis = sizes.size(); axis-- > 0;) {
+    position += index % sizes[axis] * strides()[axis];
+    index /= sizes[axis];
   }
   return position;
 }
@@ -223,10 +231,10 @@ std::vector<double> Tensor::to_vector() const {
 }
 
 std::vector<int64_t> Tensor::unravel(int64_t index) const {
-  std::vector<int64_t> indices(shape_.size());
-  for (size_t axis = shape_.size(); axis-- > 0;) {
-    indices[axis] = index % shape_[axis];
-    index /= shape_[axis];
+  std::vector<int64_t> indices(shape().size());
+  for (size_t axis = shape().size(); axis-- > 0;) {
+    indices[axis] = index % shape()[axis];
+    index /= shape()[axis];
   }
   return indices;
 }

@@ -31,11 +31,11 @@ class Tensor {
 
   bool defined() const { return storage_ != nullptr; }
   Dtype dtype() const { return dtype_; }
-  const Shape& shape() const { return shape_; }
-  const std::vector<int64_t>& strides() const { return strides_; }  // in elements
-  int rank() const { return static_cast<int>(shape_.size()); }
-  int64_t dim(int axis) const { return shape_[axis < 0 ? axis + rank() : axis]; }
-  int64_t size() const { return element_count(shape_); }
+  const Shape& shape() const { return axes_ ? axes_->shape : kNoAxes; }
+  const std::vector<int64_t>& strides() const { return axes_ ? axes_->strides : kNoAxes; }  // in elements
+  int rank() const { return static_cast<int>(shape().size()); }
+  int64_t dim(int axis) const { return shape()[axis < 0 ? axis + rank() : axis]; }
+  int64_t size() const { return element_count(shape()); }
   int64_t size_bytes() const { return size() * faultline::size_bytes(dtype_); }
   bool is_contiguous() const;
   std::string describe() const;  // "[2, 3] f16"
@@ -58,9 +58,9 @@ class Tensor {
 
   // Views: no element is copied.
   Tensor transpose(int axis_a, int axis_b) const;
-  Tensor permute(const std::vector<int64_t>& axes) const;
+  Tensor permute(const std::vector<int64_t>& order) const;
   Tensor slice(int axis, int64_t begin, int64_t end) const;
-  Tensor expand(const Shape& shape) const;  // broadcast, stride 0
+  Tensor expand(const Shape& wider) const;  // broadcast, stride 0
 
   Tensor reshape(Shape shape) const;  // A view of contiguous(). One size may be -1.
   Tensor contiguous() const;          // Itself, or a row-major copy.
@@ -74,13 +74,20 @@ class Tensor {
   std::vector<int64_t> unravel(int64_t index) const;  // row-major index to one index per axis
 
  private:
+  struct Axes {
+    Shape shape;
+    std::vector<int64_t> strides;
+  };
+  static const Shape kNoAxes;
+
+  // A view of the same elements.
+  Tensor view(Axes axes, int64_t offset) const;
   std::byte* bytes() const { return storage_.get() + offset_ * faultline::size_bytes(dtype_); }
   void check_dtype(Dtype dtype) const;
   int64_t position(int64_t index) const;
 
   std::shared_ptr<std::byte> storage_;
-  Shape shape_;
-  std::vector<int64_t> strides_;
+  std::shared_ptr<const Axes> axes_;  // copies share them as well
   int64_t offset_ = 0;
   Dtype dtype_ = Dtype::kF32;
 };

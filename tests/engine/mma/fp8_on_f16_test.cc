@@ -96,7 +96,7 @@ TEST_CASE("fp8 on f16: the product on vectors is the plain model's, under every 
                           N,
                           K,
                           a.data(),
-                          {b.data(), step.data(), origin.data(), N},
+                          {b.data(), K * N, step.data(), origin.data(), N},
                           got.data(),
                           format.input,
                           format.accumulate});

@@ -275,7 +275,8 @@ int64_t differences_of_windows(const StepRule& rule, int64_t run, int64_t pitch,
     if (i / pitch % 3 != 0) image[i] = values.draw(values.bias() - 5, values.bias());
   }
   const std::vector<float> a = filled(M * K, [&] { return values.draw(values.bias() - 5, values.bias()); });
-  const Windows windows{image.data(), step.data(), origin.data(), run};
+  const int64_t size = step[K - 1] + 3 * apart + origin[0] + run;
+  const Windows windows{image.data(), size, step.data(), origin.data(), run};
   for (int64_t i = 0; i < K * N; ++i) b[i] = windows.at(i / N, i % N);
   std::vector<float> expected(M * N);
   fused_dot_product(rule, M, N, K, a.data(), b.data(), expected.data());
