@@ -99,7 +99,8 @@ class Product {
         panel.exponents = exponents.get() + i * size / kVectors;
         panel.exponent_shift = kDenseShift;
         const ExponentRange range = copy(k, panel, values.get() + i * size);
-        panel.in_range = in_range(rule_, K_, left_.range(), range);
+        // What a block out of range has left in the sums is not in range either.
+        panel.in_range = (k == 0 || panel.in_range) && in_range(rule_, K_, left_.range(), range);
         WriteExponents8(panel, exponents.get() + i * size / kVectors);
       }
     });

@@ -263,9 +263,25 @@ TEST_CASE("fused dot product: chains longer than the block that is packed at onc
   });
 }
 
+TEST_CASE("fused dot product: what is infinite or NaN in the first block stays so in the others") {
+  for_each_rule([&](const StepRule& rule) {
+    const int64_t K = 9 * rule.terms + 3;
+    Values values(rule.input, 5);
+    const auto draw = [&] { return values.draw(values.bias() - 5, values.bias()); };
+    for (float special : {INFINITY, -INFINITY, NAN}) {
+      if (rule.input == Dtype::kE4m3 && std::isinf(special)) continue;  // it has none
+      std::vector<float> b = filled(K * 18, draw);
+      b[18 + 3] = special;
+      CHECK(differences(rule, 3, 18, K, filled(3 * K, draw), b) == 0);
+    }
+  });
+}
+
 // Of windows into an image whose rows are `pitch` apart, of which some are zero, against the same matrix written out.
-int64_t differences_of_windows(const StepRule& rule, int64_t run, int64_t pitch, int64_t apart) {
-  const int64_t M = 3, runs = 3, N = runs * run, K = 2 * rule.terms + 3;
+// `sparse`: the left operand has zeros, at every third k in all rows, the first of which meets `special` once.
+int64_t differences_of_windows(const StepRule& rule, int64_t run, int64_t pitch, int64_t apart,
+                               bool sparse = false, float special = 1) {
+  const int64_t M = 3, runs = 3, N = runs * run, K = 9 * rule.terms + 3;
   Values values(rule.input, 11);
   std::vector<int64_t> step(K), origin(runs);
   for (int64_t k = 0; k < K; ++k) step[k] = k % 4 * apart + k / 4 * pitch;
@@ -274,7 +290,11 @@ int64_t differences_of_windows(const StepRule& rule, int64_t run, int64_t pitch,
   for (int64_t i = 0; i < image.size(); ++i) {
     if (i / pitch % 3 != 0) image[i] = values.draw(values.bias() - 5, values.bias());
   }
-  const std::vector<float> a = filled(M * K, [&] { return values.draw(values.bias() - 5, values.bias()); });
+  std::vector<float> a = filled(M * K, [&] { return values.draw(values.bias() - 5, values.bias()); });
+  for (int64_t i = 0; sparse && i < M * K; ++i) {
+    if (i % K % 3 == 0 || i % 5 == 0) a[i] = 0;
+  }
+  if (sparse) image[step[0] + origin[0]] = special;
   const int64_t size = step[K - 1] + 3 * apart + origin[0] + run;
   const Windows windows{image.data(), size, step.data(), origin.data(), run};
   for (int64_t i = 0; i < K * N; ++i) b[i] = windows.at(i / N, i % N);
@@ -297,6 +317,16 @@ TEST_CASE("fused dot product: windows give the bits of the matrix that they are"
   for_each_rule([&](const StepRule& rule) {
     for (int64_t run : {1, 5, 23, 70}) CHECK(differences_of_windows(rule, run, 91, 1) == 0);
     for (int64_t apart : {1, 16, 32, 64}) CHECK(differences_of_windows(rule, 128, 256, apart) == 0);
+  });
+}
+
+TEST_CASE("fused dot product: windows that meet zeros only, and what is infinite or NaN there") {
+  for_each_rule([&](const StepRule& rule) {
+    for (int64_t run : {1, 5, 23, 70}) CHECK(differences_of_windows(rule, run, 91, 1, true) == 0);
+    for (float special : {INFINITY, NAN}) {
+      if (rule.input == Dtype::kE4m3 && std::isinf(special)) continue;
+      for (int64_t run : {1, 5, 70}) CHECK(differences_of_windows(rule, run, 91, 1, true, special) == 0);
+    }
   });
 }
 
