@@ -6,10 +6,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/base/memory.h"
 
 namespace faultline {
 namespace {
@@ -35,6 +37,11 @@ std::string read_file(const std::string& path) {
   file.peek();  // A folder can be opened, but not read.
   if (!file.is_open() || file.bad()) fail(path, "cannot be read");
   std::string text;
+  std::error_code unknown;  // of what is not a regular file
+  if (const auto size = std::filesystem::file_size(path, unknown); !unknown) {
+    text.reserve(size);
+    prefer_huge_pages(text.data(), size);
+  }
   std::vector<char> part(1 << 20);
   while (file.read(part.data(), static_cast<std::streamsize>(part.size())), file.gcount() > 0) {
     text.append(part.data(), static_cast<size_t>(file.gcount()));

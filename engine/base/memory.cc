@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
 
 namespace faultline {
@@ -20,9 +21,14 @@ Memory allocate_memory(size_t bytes) {
                size = round_up(std::max<size_t>(bytes, 1), alignment);
   Memory memory(static_cast<std::byte*>(std::aligned_alloc(alignment, size)));
   if (!memory) throw std::bad_alloc();
-  // Only a wish: a system without such pages keeps small ones.
-  if (huge) madvise(memory.get(), size, MADV_HUGEPAGE);
+  if (huge) prefer_huge_pages(memory.get(), size);
   return memory;
+}
+
+void prefer_huge_pages(void* data, size_t bytes) {
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t begin = round_up(address, kHugePage), end = (address + bytes) / kHugePage * kHugePage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 }
 
 }  // namespace faultline

@@ -18,4 +18,8 @@ using Memory = std::unique_ptr<std::byte, FreeMemory>;
 // Throws: std::bad_alloc.
 Memory allocate_memory(size_t bytes);
 
+// Asks the system for pages of 2 MiB where whole ones fit, before the memory is used for the first time. Only a wish: a
+// system without such pages keeps small ones.
+void prefer_huge_pages(void* data, size_t bytes);
+
 }  // namespace faultline

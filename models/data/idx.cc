@@ -9,6 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/memory.h"
 
 namespace faultline::models {
 namespace {
@@ -29,7 +30,10 @@ std::vector<uint8_t> gunzip(const std::string& path) {
   const uint8_t* last = bytes + file.size() - 4;  // the size modulo 2^32, little-endian
   const size_t size = last[0] | last[1] << 8 | last[2] << 16 | size_t{last[3]} << 24;
   if (size > kMostRatio * file.size()) broken();
-  std::vector<uint8_t> data(size);
+  std::vector<uint8_t> data;
+  data.reserve(size);
+  prefer_huge_pages(data.data(), size);
+  data.resize(size);
   const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
       libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
   if (!decompressor) throw std::bad_alloc();
