@@ -14,7 +14,7 @@ constexpr int64_t kLargeTensor = 2 << 20, kMostWaiting = 4 << 20;
 
 }  // namespace
 
-// Tensors that were added together.
+// Tensors that were added together, for later.
 class DigestQueue::Job : private Deferred {
  public:
   void run_later(const std::vector<const Tensor*>& tensors) {
@@ -26,7 +26,8 @@ class DigestQueue::Job : private Deferred {
   void wait() {
     if (done_) return;
     finish();
-    end();
+    blocks_.end();
+    done_ = true;
   }
 
   int64_t size_bytes() const { return blocks_.size_bytes(); }
@@ -34,11 +35,6 @@ class DigestQueue::Job : private Deferred {
 
  private:
   void run(int piece) override { blocks_.digest_block(piece); }
-
-  void end() {
-    blocks_.end();
-    done_ = true;
-  }
 
   DigestBlocks blocks_;
   bool done_ = true;

@@ -44,7 +44,7 @@ class DigestQueue {
  private:
   std::shared_ptr<Job> unused_job();
 
-  DigestBlocks now_;
+  DigestBlocks now_;                          // what is taken at once
   std::vector<std::shared_ptr<Job>> jobs_;    // used in turns, so that they take no memory anew
   size_t next_ = 0;                           // the one that was used longest ago
   std::deque<std::shared_ptr<Job>> waiting_;  // oldest first
