@@ -347,7 +347,9 @@ TEST_CASE("conv2d: a chip's are its plain model's, under every instruction set a
       {"a100", Dtype::kF32, true, Dtype::kF32},   {"h100", Dtype::kF16, false, Dtype::kF32},
       {"h100", Dtype::kBf16, false, Dtype::kF32}, {"h100", Dtype::kF16, false, Dtype::kF16}};
   for (const Chip& chip : chips) {
-    for (const Conv2dShape& shape : {kShapes[2], kShapes[9], Conv2dShape{11, 2, 9, 8, 5, 3, 3}}) {
+    // The last in groups of 48, 24 and 16 samples.
+    for (const Conv2dShape& shape : {kShapes[2], kShapes[9], Conv2dShape{11, 2, 9, 8, 5, 3, 3},
+                                     Conv2dShape{48, 2, 5, 6, 3, 3, 2, 2, 1, 1, 1}}) {
       for (KPlanRule k_plan : {KPlanRule::kChain, KPlanRule::kLeaf}) {
         Case c{shape, chip.in, chip.in, k_plan == KPlanRule::kLeaf ? Fill::kSpecials : Fill::kReals};
         c.how.unit = chip.unit;
