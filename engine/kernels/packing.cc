@@ -8,7 +8,6 @@
 
 #include "engine/base/parallel.h"
 #include "engine/kernels/planned_sum.h"
-#include "engine/kernels/rows.h"
 
 namespace faultline {
 namespace {
@@ -139,10 +138,14 @@ void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int
 
 }  // namespace
 
+void widen_rows(ConstRows from, int64_t rows, int64_t n, const Arithmetic& arithmetic, float* out) {
+  convert_rows(from, {out, Dtype::kF32, n}, rows, n);
+  if (arithmetic.tf32 && from.dtype == Dtype::kF32) round_to_tf32(out, rows * n, arithmetic.tf32_rounding);
+}
+
 WidenedOperand::WidenedOperand(const Operand& operand, int64_t rows, int64_t cols,
                                const Arithmetic& arithmetic) {
-  const bool round = arithmetic.tf32 && operand.dtype == Dtype::kF32;
-  if (operand.dtype == Dtype::kF32 && !round) {
+  if (is_widened(operand.dtype, arithmetic)) {
     matrix_ = {static_cast<const float*>(operand.data), operand.row_stride, operand.col_stride};
     return;
   }
@@ -157,14 +160,13 @@ WidenedOperand::WidenedOperand(const Operand& operand, int64_t rows, int64_t col
     const char* from =
         static_cast<const char*>(operand.data) + begin * line_stride * size_bytes(operand.dtype);
     if (step == 1) {
-      convert_rows({from, operand.dtype, line_stride}, {to, Dtype::kF32, length}, end - begin, length);
-    } else {
-      for (int64_t line = 0; line < end - begin; ++line) {
-        convert_rows({from + line * line_stride * size_bytes(operand.dtype), operand.dtype, step},
-                     {to + line * length, Dtype::kF32, 1}, length, 1);
-      }
+      widen_rows({from, operand.dtype, line_stride}, end - begin, length, arithmetic, to);
+      return;
     }
-    if (round) round_to_tf32(to, (end - begin) * length, arithmetic.tf32_rounding);
+    for (int64_t line = 0; line < end - begin; ++line) {
+      widen_rows({from + line * line_stride * size_bytes(operand.dtype), operand.dtype, step}, length, 1,
+                 arithmetic, to + line * length);
+    }
   });
   matrix_ = {values, by_rows ? length : 1, by_rows ? 1 : length};
 }

@@ -5,6 +5,7 @@
 
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/product.h"
+#include "engine/kernels/rows.h"
 #include "engine/kernels/scratch.h"
 
 namespace faultline {
@@ -14,6 +15,14 @@ struct F32Matrix {
   const float* data;
   int64_t row_stride, col_stride;
 };
+
+// Whether a product takes operands of this type as they lie: f32 that is not rounded to tf32.
+inline bool is_widened(Dtype dtype, const Arithmetic& arithmetic) {
+  return dtype == Dtype::kF32 && !arithmetic.tf32;
+}
+
+// Writes rows of n elements side by side, widened, and rounded to tf32 if `arithmetic` says so.
+void widen_rows(ConstRows from, int64_t rows, int64_t n, const Arithmetic& arithmetic, float* out);
 
 // An operand widened, and rounded to tf32 if `arithmetic` says so: f32 that needs no rounding as it lies, else a copy in
 // the order of the operand's memory.

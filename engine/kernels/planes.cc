@@ -139,13 +139,11 @@ InterleavedPlanes::InterleavedPlanes(const PlaneSource& source, int64_t group)
   const Dtype dtype = source.images.dtype;
   const Reach h(l.origin_h, l.height * l.stride_h, l.H), w(l.origin_w, l.width * l.stride_w, l.W);
   const int64_t run = l.stride_w == 1 ? w.size() : 1;
-  const bool rounded = source.arithmetic.tf32 && dtype == Dtype::kF32,
-             as_it_is = dtype == Dtype::kF32 && !rounded;
+  const bool as_it_is = is_widened(dtype, source.arithmetic);
   // Of some samples and one channel: widened, turned, and put in their places.
   const auto copy = [&](const char* from, float* out) {
     const Scratch lines(as_it_is ? 0 : group * image), turned(whole ? 0 : group * image);
-    if (!as_it_is) convert_rows({from, dtype, l.C * image}, {lines.data(), Dtype::kF32, image}, group, image);
-    if (rounded) round_to_tf32(lines.data(), group * image, source.arithmetic.tf32_rounding);
+    if (!as_it_is) widen_rows({from, dtype, l.C * image}, group, image, source.arithmetic, lines.data());
     copy_transposed(as_it_is ? reinterpret_cast<const float*>(from) : lines.data(),
                     as_it_is ? l.C * image : image, image, group, whole ? out : turned.data(), group);
     if (whole) return;

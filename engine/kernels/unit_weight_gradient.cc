@@ -78,11 +78,8 @@ class UnitGradient {
   void pack_line(int64_t i) {
     const int64_t channel = i / g_.shape.N, sample = i % g_.shape.N;
     const int64_t from = (sample * g_.shape.OC + channel) * positions_;
-    float* const out = left_.data() + i * positions_;
     const char* const dy = static_cast<const char*>(g_.dy.data) + from * size_bytes(g_.dy.dtype);
-    convert_rows({dy, g_.dy.dtype, positions_}, {out, Dtype::kF32, positions_}, 1, positions_);
-    if (g_.arithmetic.tf32 && g_.dy.dtype == Dtype::kF32)
-      round_to_tf32(out, positions_, g_.arithmetic.tf32_rounding);
+    widen_rows({dy, g_.dy.dtype, positions_}, 1, positions_, g_.arithmetic, left_.data() + i * positions_);
   }
 
   // Where the positions of all samples read the image.

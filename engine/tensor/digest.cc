@@ -157,12 +157,16 @@ void DigestBlocks::end() {
   }
 }
 
+const std::vector<Digest>& DigestBlocks::digest_now(const std::vector<const Tensor*>& tensors) {
+  begin(tensors, false);
+  digest_all();
+  end();
+  return digests_;
+}
+
 Digest digest(const Tensor& tensor) {
   thread_local DigestBlocks blocks;  // keeps its memory
-  blocks.begin({&tensor}, false);
-  blocks.digest_all();
-  blocks.end();
-  return blocks.digests()[0];
+  return blocks.digest_now({&tensor})[0];
 }
 
 }  // namespace faultline

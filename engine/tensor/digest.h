@@ -26,7 +26,9 @@ class DigestBlocks {
   void digest_block(int64_t i);
   void digest_all();  // on all threads
 
-  void end();                                                      // every block is digested
+  void end();  // every block is digested
+  // All of it at once: the digest of each tensor.
+  const std::vector<Digest>& digest_now(const std::vector<const Tensor*>& tensors);
   const std::vector<Digest>& digests() const { return digests_; }  // after the end: of each tensor
 
  private:

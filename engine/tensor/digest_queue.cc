@@ -63,11 +63,8 @@ void DigestQueue::add(const std::vector<const Tensor*>& tensors, std::vector<Pro
   const bool large = std::any_of(tensors.begin(), tensors.end(),
                                  [](const Tensor* tensor) { return tensor->size_bytes() >= kLargeTensor; });
   if (threads() == 1 || large) {
-    now_.begin(tensors, false);
-    now_.digest_all();
-    now_.end();
     promises.reserve(promises.size() + tensors.size());
-    for (const Digest& digest : now_.digests()) promises.push_back(Promise(digest));
+    for (const Digest& digest : now_.digest_now(tensors)) promises.push_back(Promise(digest));
     return;
   }
   const std::shared_ptr<Job> job = unused_job();
