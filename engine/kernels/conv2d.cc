@@ -125,7 +125,8 @@ void conv2d_forward(const char* op_name, const Conv2dShape& shape, ConstArray x,
   const WidenedOperand weights = widen_weights(shape, w, arithmetic);
   const Correlation c = forward_correlation(shape, source.layout, weights.matrix().data, bias, y);
   if (arithmetic.unit == kFmaUnit) return correlate_chains("conv2d_forward", c, source, arithmetic);
-  correlate_on_unit("conv2d_forward", c, source, unit, unit_input(arithmetic, x.dtype), arithmetic);
+  correlate_on_unit("conv2d_forward", c, UnitImages(source, unit), unit, unit_input(arithmetic, x.dtype),
+                    arithmetic);
 }
 
 void conv2d_dx(const char* op_name, const Conv2dShape& shape, ConstArray dy, ConstArray w, Array dx,
@@ -144,8 +145,9 @@ void conv2d_dx(const char* op_name, const Conv2dShape& shape, ConstArray dy, Con
     return for_residues(shape, source.layout, weights.matrix().data, dx,
                         [&](const Correlation& c) { correlate_chains("conv2d_dx", c, source, arithmetic); });
   }
+  const UnitImages images(source, unit);
   for_residues(shape, source.layout, weights.matrix().data, dx, [&](const Correlation& c) {
-    correlate_on_unit("conv2d_dx", c, source, unit, unit_input(arithmetic, dy.dtype), arithmetic);
+    correlate_on_unit("conv2d_dx", c, images, unit, unit_input(arithmetic, dy.dtype), arithmetic);
   });
 }
 

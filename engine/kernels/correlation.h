@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/kernels/image_out.h"
@@ -55,8 +56,22 @@ bool samples_fill_vectors(const Correlation& correlation, const PlaneSource& sou
 bool correlate_by_samples(const char* kernel, const Correlation& correlation, const PlaneSource& source,
                           const KPlan& plan, const KFormats& formats);
 
+// Images as a unit reads them: samples interleaved in groups if it reads windows, else planes.
+class UnitImages {
+ public:
+  UnitImages(const PlaneSource& source, const Unit& unit);
+
+  int64_t group() const { return group_; }  // samples that lie side by side
+  const float* data() const { return planes_ ? planes_->data() : interleaved_->data(); }
+
+ private:
+  int64_t group_ = 1;
+  std::optional<InterleavedPlanes> interleaved_;  // or
+  std::optional<Planes> planes_;
+};
+
 // The same on any other unit, and on one that packs bf16 itself.
-void correlate_on_unit(const char* kernel, const Correlation& correlation, const PlaneSource& source,
+void correlate_on_unit(const char* kernel, const Correlation& correlation, const UnitImages& images,
                        const Unit& unit, Dtype input, const Arithmetic& arithmetic);
 void correlate_by_tiles(const char* kernel, const CorrelationOf<Bf16>& correlation,
                         const PlanesOf<Bf16>& planes, const UnitTiles& tiles, const Arithmetic& arithmetic);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <optional>
 #include <vector>
 
 #include "engine/base/parallel.h"
@@ -31,20 +30,17 @@ int64_t samples_of_group(int64_t samples) {
 // is written out, sample by sample.
 class UnitCorrelation {
  public:
-  UnitCorrelation(const Correlation& c, const PlaneSource& source, const Unit& unit)
+  UnitCorrelation(const Correlation& c, const UnitImages& images, const Unit& unit)
       : c_(c),
         unit_(unit),
-        group_(unit.windows ? samples_of_group(c.layout.N) : 1),
+        image_(images.data()),
+        group_(images.group()),
         row_(c.cols * group_),
         weights_(c.M * c.K()) {
     const int64_t K = c.K();
     for (int64_t i = 0; i < c.M * K; ++i) {
       weights_[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
     }
-    if (unit.windows)
-      image_ = interleaved_.emplace(source, group_).data();
-    else
-      image_ = planes_.emplace(source).data();
     for (int64_t tap : c.tap) steps_.push_back(tap * group_);
   }
 
@@ -133,20 +129,27 @@ class UnitCorrelation {
 
   const Correlation& c_;
   const Unit& unit_;
+  const float* image_;
   int64_t group_, row_;
   std::vector<float> weights_;
-  std::optional<InterleavedPlanes> interleaved_;
-  std::optional<Planes> planes_;
-  const float* image_;
   std::vector<int64_t> steps_;
 };
 
 }  // namespace
 
-void correlate_on_unit(const char* kernel, const Correlation& c, const PlaneSource& source, const Unit& unit,
+UnitImages::UnitImages(const PlaneSource& source, const Unit& unit) {
+  if (!unit.windows) {
+    planes_.emplace(source);
+    return;
+  }
+  group_ = samples_of_group(source.layout.N);
+  interleaved_.emplace(source, group_);
+}
+
+void correlate_on_unit(const char* kernel, const Correlation& c, const UnitImages& images, const Unit& unit,
                        Dtype input, const Arithmetic& arithmetic) {
   const KPlan plan = plan_k(c.K(), 0, false, arithmetic);
-  UnitCorrelation(c, source, unit).run(kernel, input, plan, k_formats(arithmetic, c.out.array.dtype));
+  UnitCorrelation(c, images, unit).run(kernel, input, plan, k_formats(arithmetic, c.out.array.dtype));
 }
 
 }  // namespace faultline
