@@ -30,7 +30,8 @@ constexpr int64_t kPackingPays = 384;
 constexpr int64_t kPackingRowsPays = 896, kNearRows = 1024;
 // The largest right operand that is packed as a whole, before the tiles; else each packs what it reads.
 constexpr int64_t kWholeElements = 1 << 23;
-// Steps of k so far apart are pages apart, which slows a kernel down.
+// Steps of k so far apart are pages apart, which slows a kernel down. Where they are a multiple of it apart, they share
+// few sets of the caches.
 constexpr int64_t kNearStep = 512;
 // A right operand up to this size is in the L2 cache when it is read again. One that fills a shared cache at most may be
 // read from there by few rows.
@@ -122,11 +123,15 @@ class ChainProduct {
     return left.k_stride == 1 || (left.stride == 1 && left.k_stride <= kNearStep);
   }
   // Whether the right operand stays where it lies. One group of columns is read from the first to the last; of several,
-  // each reads parts of lines far apart.
+  // each reads parts of lines far apart: while one is multiplied, the next one is asked for, which is worth more than a
+  // copy, if there is room for both in the L2 cache.
   bool stays_in_place(const Side& left, const Side& right) const {
-    if (right.stride != 1 || left.size >= kPackingPays) return false;
-    if (right.size <= register_block(right.size).columns) return true;
+    if (right.stride != 1) return false;
     const int64_t elements = right.size * args_.K;
+    const bool one_group = right.size <= register_block(right.size).columns;
+    if (!one_group && elements > kCachedElements && right.k_stride % kNearStep != 0) return true;
+    if (left.size >= kPackingPays) return false;
+    if (one_group) return true;
     return (right.k_stride <= kNearStep && (elements <= kCachedElements || left.size <= kFewestRows)) ||
            (left.size <= kFewRows && elements <= kSharedElements);
   }

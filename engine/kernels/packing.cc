@@ -14,7 +14,15 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int64_t kRowsAhead = 8;  // are asked for, where each is a line of its own
+constexpr int64_t kRowsAhead = 16;  // are asked for, where each is a line of its own
+
+// gcc moves 16 bytes at a time, whatever the instruction set.
+template <int size>
+HWY_INLINE void copy(const float* from, float* to) {
+  const hn::CappedTag<float, size> d;
+#pragma GCC unroll 16
+  for (size_t i = 0; i < size; i += hn::Lanes(d)) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+}
 
 // Rows j, j + 1, j + 2 and j + 3 of a block of 4 values each; of 8 lanes, the upper four are from 4 rows below.
 template <class D, class V = hn::Vec<D>>
@@ -109,10 +117,36 @@ void pack_rows(const float* data, int64_t stride, int64_t depth, int64_t width, 
   int64_t k = 0;
   if (stride >= whole) {
     for (; k * width + whole <= depth * width && k + 1 < depth; ++k) {
-      std::memcpy(out + k * width, data + k * stride, whole * sizeof(float));
+      copy<whole>(data + k * stride, out + k * width);
     }
   }
   for (; k < depth; ++k) std::copy_n(data + k * stride, width, out + k * width);
+}
+
+// pack_panels for contiguous rows of the matrix, row by row, as they lie in memory; a panel has at most `whole` rows,
+// and so many values are moved: what is too much is overwritten by the next row of the matrix. Returns how many rows
+// it packed: the last ones, of which that is not true, are left.
+template <int whole>
+int64_t pack_panel_rows(const F32Matrix& matrix, int64_t depth, const RowPanels& panels, int64_t first,
+                        int64_t last, int64_t panel_depth, float* out) {
+  if (matrix.row_stride < whole) return 0;
+  const int64_t ends[] = {std::clamp(panels.longer, first, last), last};  // of longer panels, and of others
+  const int64_t least = panels.rows(last - 1);
+  const int64_t count = std::min(depth - 1, depth - ceil_div(whole, least) + 1);
+  for (int64_t k = 0; k < count; ++k) {
+    const float* from = matrix.data + k * matrix.row_stride;
+    float* to = out;
+    int64_t panel = first;
+    for (const int64_t end : ends) {
+      if (panel == end) continue;
+      const int64_t rows = panels.rows(panel);
+      for (; panel < end; ++panel, from += rows, to += rows * panel_depth) {
+        hwy::Prefetch(from + kRowsAhead * matrix.row_stride);
+        copy<whole>(from, to + k * rows);
+      }
+    }
+  }
+  return std::max<int64_t>(count, 0);
 }
 
 // pack_groups for contiguous columns. It goes row by row, because a row of one group alone is a line of a page of
@@ -128,7 +162,7 @@ void pack_wide_rows(const F32Matrix& matrix, int64_t depth, int64_t columns, int
       if (HWY_LIKELY(row + n + width <= end)) {
         for (int64_t i = 0; i < width; i += 16) hwy::Prefetch(row + n + i + kRowsAhead * matrix.row_stride);
         hwy::Prefetch(row + n + width - 1 + kRowsAhead * matrix.row_stride);
-        std::memcpy(to, row + n, width * sizeof(float));
+        copy<width>(row + n, to);
       } else {
         std::fill(std::copy_n(row + n, columns - n, to), to + width, 0.0f);
       }
@@ -203,19 +237,11 @@ void pack_panels(const F32Matrix& matrix, int64_t depth, const RowPanels& panels
                  int64_t panel_depth, float* out) {
   const int64_t begin = panels.begin(first);
   const auto packed = [&](int64_t panel) { return out + (panels.begin(panel) - begin) * panel_depth; };
-  constexpr int64_t kWhole = 16;
   int64_t k = 0;
-  if (matrix.col_stride == 1 && matrix.row_stride >= kWhole) {
-    // Row by row, as it lies in memory; what is moved too much is overwritten by the next row.
-    for (; k + 1 < depth && (depth - k) * panels.least >= kWhole; ++k) {
-      const float* row = matrix.data + k * matrix.row_stride;
-      for (int64_t panel = first; panel < last; ++panel) {
-        const int64_t rows = panels.rows(panel);
-        const float* from = row + panels.begin(panel) - begin;
-        hwy::Prefetch(from + kRowsAhead * matrix.row_stride);
-        std::memcpy(packed(panel) + k * rows, from, kWhole * sizeof(float));
-      }
-    }
+  if (matrix.col_stride == 1 && panels.rows(first) <= 8) {
+    k = pack_panel_rows<8>(matrix, depth, panels, first, last, panel_depth, out);
+  } else if (matrix.col_stride == 1 && panels.rows(first) <= 16) {
+    k = pack_panel_rows<16>(matrix, depth, panels, first, last, panel_depth, out);
   }
   for (int64_t panel = first; panel < last; ++panel) {
     const int64_t rows = panels.rows(panel);

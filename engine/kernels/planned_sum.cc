@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/parallel.h"
+#include "engine/kernels/chain_block.h"
 #include "engine/kernels/scratch.h"
 
 namespace faultline {
@@ -15,6 +16,7 @@ constexpr int64_t kWorkPerThread = 1 << 17;
 constexpr int64_t kWorkOfLeaf = 1 << 20;
 // So many tiles for each thread leave enough to take over from a slow one.
 constexpr int64_t kTilesPerThread = 4;
+constexpr int64_t kLine = 16;  // floats in a line of the cache
 // The sums of leaves that are kept at most, of all tiles.
 constexpr int64_t kKeptSums = 1 << 22;
 
@@ -61,11 +63,20 @@ void run_tiles_and_parts(const TiledSum& sum, bool whole_leaves) {
     }
   });
   const Scratch values(n);
+  const int64_t lines = ceil_div(n, kLine);
   for (int64_t tile = 0; tile < sum.tiles; ++tile) {
-    const auto take = [&](const KPlan::Range& part, float* out) {
-      std::copy_n(results.data() + (tile * count + part.begin) * n, n, out);
-    };
-    sum_ranges(joined, n, sum.formats, take, values.data());
+    const float* const of_tile = results.data() + tile * count * n;
+    // Each thread joins its share of the elements.
+    const int64_t grain = thread_grain(lines, kMoveWork * count * n);
+    parallel_for(sum.kernel, lines, grain, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kLine, size = std::min(end * kLine, n) - first;
+      const auto result = [&](const KPlan::Range& part) { return of_tile + part.begin * n + first; };
+      const auto take = [&](const KPlan::Range& part, float* out) { std::copy_n(result(part), size, out); };
+      const auto add = [&](const KPlan::Range& part, float* out) {
+        for (int64_t i = 0; i < size; ++i) out[i] += result(part)[i];
+      };
+      sum_ranges(joined, size, sum.formats, take, values.data() + first, add);
+    });
     sum.finish(tile, values.data());
   }
 }

@@ -1,5 +1,6 @@
 #include "engine/kernels/packing.h"
 
+#include <algorithm>
 #include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -28,6 +29,31 @@ TEST_CASE("pack_panel: every small size and stride, zeros past the columns, noth
           }
           pack_panel({in.data(), row_stride, col_stride}, depth, columns, width, out.data());
           if (out != want) FAIL(depth << " x " << columns << " in " << width << ", strides " << row_stride);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("pack_panels: panels of every width, some of them, nothing past the end") {
+  for (const int64_t size : {1, 3, 7, 12, 13, 29, 45, 64}) {
+    for (const int64_t most : {1, 5, 6, 9, 15, 16}) {
+      for (const int64_t depth : {0, 1, 2, 3, 17, 40}) {
+        const RowPanels panels(size, most);
+        const int64_t first = panels.count / 3, begin = panels.begin(first), columns = size - begin;
+        for (const int64_t stride : {columns, columns + 20}) {
+          const int64_t panel_depth = depth + 3;
+          std::vector<float> in(depth > 0 ? (depth - 1) * stride + columns : 0);
+          for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i + 1);
+          std::vector<float> out(columns * panel_depth, -7), want = out;
+          for (int64_t panel = first; panel < panels.count; ++panel) {
+            const int64_t from = panels.begin(panel) - begin, rows = panels.rows(panel);
+            for (int64_t k = 0; k < depth; ++k) {
+              std::copy_n(in.data() + k * stride + from, rows, &want[from * panel_depth + k * rows]);
+            }
+          }
+          pack_panels({in.data(), stride, 1}, depth, panels, first, panels.count, panel_depth, out.data());
+          if (out != want) FAIL(size << " in panels of " << most << ", depth " << depth);
         }
       }
     }

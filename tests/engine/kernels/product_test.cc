@@ -285,9 +285,9 @@ TEST_CASE("product: bits do not depend on instruction set or threads") {
 }
 
 TEST_CASE("product: every storage order, whichever operand is packed, as a whole, by tiles or not") {
-  for (const Case& shape :
-       {Case{300, 140, 530}, Case{5, 37, 700}, Case{37, 5, 700}, Case{64, 10, 128}, Case{20, 300, 300},
-        Case{64, 130, 1100}, Case{490, 33, 520}, Case{30, 400, 600}, Case{64, 576, 300}}) {
+  for (const Case& shape : {Case{300, 140, 530}, Case{5, 37, 700}, Case{37, 5, 700}, Case{64, 10, 128},
+                            Case{20, 300, 300}, Case{64, 130, 1100}, Case{490, 33, 520}, Case{30, 400, 600},
+                            Case{64, 576, 300}, Case{70, 330, 1030}, Case{130, 512, 530}}) {
     for (int order = 0; order < 4; ++order) {
       Case c = shape;
       c.a_transposed = order & 1;
