@@ -16,7 +16,7 @@ namespace {
 
 using harness::Json;
 
-constexpr int kPairs = 1000, kBlockPairs = 40;
+constexpr int kPairs = 3000, kBlockPairs = 40;
 
 // A ledger that goes when it is done with.
 struct FreshLedger {
