@@ -27,7 +27,8 @@
 namespace faultline::harness {
 namespace {
 
-// Carries out a plan: a run starts when a place is free, a comparison as soon as its two runs are there.
+// Carries out a plan: a run starts when as many places are free as it has threads (or all of them), so that runs do not
+// take cores from each other; a comparison as soon as its two runs are there and a place is free.
 class Conduct {
  public:
   Conduct(const Plan& plan, const SweepFolder& folder, int jobs)
@@ -42,9 +43,13 @@ class Conduct {
   bool complete() {
     take_over();
     while (!processes_.interrupted()) {
-      while (processes_.running() < jobs_ && start_next()) continue;
+      fill_places();
       if (processes_.running() == 0) return true;
-      for (const ProcessEnd& end : processes_.wait(250)) finish(end);
+      for (const ProcessEnd& end : processes_.wait(250)) {
+        places_taken_ -= places_of(static_cast<size_t>(end.id));
+        fill_places();  // what ended is looked into while the next one runs
+        finish(end);
+      }
       progress_.show();
     }
     processes_.stop();
@@ -78,9 +83,11 @@ class Conduct {
         runs_.push_back(i);
       }
     }
-    // Models of chips are several times slower than the processor: first, so that the end keeps every place busy.
+    // Models of chips are several times slower than the processor: first, so that the end keeps every place busy. Before
+    // them what takes several places, since all places are free at the beginning.
     std::stable_partition(runs_.begin(), runs_.end(),
                           [&](size_t i) { return names_chip(plan_.runs[i].launch.recipe); });
+    std::stable_partition(runs_.begin(), runs_.end(), [&](size_t i) { return places_of(i) > 1; });
     if (kept > 0) std::cerr << fmt::format("kept {} of {} runs from before\n", kept, plan_.runs.size());
     progress_.expect(Progress::kRun, static_cast<int>(runs_.size()));
     progress_.expect(Progress::kComparison, static_cast<int>(plan_.cells.size()));
@@ -105,19 +112,31 @@ class Conduct {
     }
   }
 
+  // Of a run or, numbered after the runs, of a comparison.
+  size_t places_of(size_t id) const {
+    if (id >= plan_.runs.size()) return 1;
+    return std::min(static_cast<size_t>(plan_.runs[id].launch.recipe.integer("runtime.threads")), jobs_);
+  }
+
+  void fill_places() {
+    while (!processes_.interrupted() && start_next()) continue;
+  }
+
   bool start_next() {
-    if (!comparisons_.empty()) {
+    const auto start = [&](size_t id, const ProcessCall& call) {
+      processes_.start(static_cast<int>(id), call);
+      places_taken_ += places_of(id);
+      return true;
+    };
+    if (!comparisons_.empty() && places_taken_ < jobs_) {
       const size_t cell = comparisons_.front();
       comparisons_.pop_front();
-      processes_.start(static_cast<int>(plan_.runs.size() + cell),
-                       comparison_call(folder_, plan_, plan_.cells[cell]));
-      return true;
+      return start(plan_.runs.size() + cell, comparison_call(folder_, plan_, plan_.cells[cell]));
     }
-    if (runs_.empty()) return false;
+    if (runs_.empty() || places_taken_ + places_of(runs_.front()) > jobs_) return false;
     const size_t run = runs_.front();
     runs_.pop_front();
-    processes_.start(static_cast<int>(run), run_call(folder_, plan_.runs[run]));
-    return true;
+    return start(run, run_call(folder_, plan_.runs[run]));
   }
 
   void finish(const ProcessEnd& end) {
@@ -166,6 +185,7 @@ class Conduct {
   const Plan& plan_;
   const SweepFolder& folder_;
   size_t jobs_;
+  size_t places_taken_ = 0;  // of jobs_
   Processes processes_;
   Progress progress_;
   std::vector<RunState> states_;
