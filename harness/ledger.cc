@@ -16,7 +16,7 @@ namespace faultline::harness {
 namespace {
 
 // A program that is killed loses the steps since the last commit, at most so many.
-constexpr int64_t kStepsPerCommit = 64;
+constexpr int64_t kSelectStepsPerCommit = 64;
 
 // Everything of a step is one row: `layout` names its entries (the same list step after step), `digests`
 // holds theirs. SQLite does not wait for the disk: a machine that loses its power may lose the file.
@@ -39,6 +39,10 @@ constexpr const char* kStepColumns =
     "digest, "
     "root, time_us";
 
+// With the names of its entries, column 13, and their digests.
+const std::string kSelectSteps = fmt::format(
+    "SELECT {}, names, digests FROM steps JOIN layouts ON layouts.id = steps.layout", kStepColumns);
+
 Digest digest_from(std::string_view blob, const std::string& path) {
   Digest digest;
   if (blob.size() != digest.bytes.size())
@@ -54,17 +58,39 @@ std::string packed(const std::vector<Entry>& entries) {
   return bytes;
 }
 
-std::vector<Entry> unpacked(const std::string& names, std::string_view digests, const std::string& path) {
-  const Json list = Json::parse(names, nullptr, false);
-  if (!list.is_array() || list.size() * 16 != digests.size()) {
-    throw Error(ErrorCode::kData, path, "is damaged: a step's entries do not match their names");
+// The entries of steps. Most have the names of the step before.
+class EntryReader {
+ public:
+  explicit EntryReader(std::string path) : path_(std::move(path)) {}
+
+  std::vector<Entry> read(std::string_view names, std::string_view digests) {
+    if (names != text_) {
+      const Json list = Json::parse(names, nullptr, false);
+      if (!list.is_array()) refuse();
+      names_.clear();
+      for (const Json& name : list) {
+        if (!name.is_string()) refuse();
+        names_.emplace_back(name.get<std::string>());
+      }
+      text_ = names;
+    }
+    if (names_.size() * sizeof(Digest) != digests.size()) refuse();
+    std::vector<Entry> entries;
+    entries.reserve(names_.size());
+    for (size_t i = 0; i < names_.size(); ++i) {
+      entries.push_back({names_[i], digest_from(digests.substr(sizeof(Digest) * i, sizeof(Digest)), path_)});
+    }
+    return entries;
   }
-  std::vector<Entry> entries;
-  for (size_t i = 0; i < list.size(); ++i) {
-    entries.push_back({list[i].get<std::string>(), digest_from(digests.substr(16 * i, 16), path)});
+
+ private:
+  [[noreturn]] void refuse() const {
+    throw Error(ErrorCode::kData, path_, "is damaged: a step's entries do not match their names");
   }
-  return entries;
-}
+
+  std::string path_, text_;
+  std::vector<EntryName> names_;  // that text_ holds
+};
 
 std::string names_of(const std::vector<Entry>& entries) {
   Json names = Json::array();
@@ -200,7 +226,7 @@ void LedgerWriter::add(StepRecord record) {
   std::string digests = packed(record.entries);
   record.entries.clear();
   parts_->rows.push_back({std::move(record), layout, std::move(digests)});
-  if (static_cast<int64_t>(parts_->rows.size()) == kStepsPerCommit) parts_->commit();
+  if (static_cast<int64_t>(parts_->rows.size()) == kSelectStepsPerCommit) parts_->commit();
 }
 
 void LedgerWriter::add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& parameters) {
@@ -280,15 +306,30 @@ Ledger Ledger::open(const std::string& path) {
   }
   parts->manifest = parts->json("manifest");
   Ledger ledger(std::move(parts));
+  ledger.check_steps();
+  return ledger;
+}
+
+void Ledger::check_steps() const {
+  Statement rows(parts_->database, (kSelectSteps + " ORDER BY step").c_str());
+  EntryReader entries(path());
   Digest root;
-  for (int64_t s = 0; s < ledger.size(); ++s) {
-    const StepRecord record = ledger.step(s);
+  int64_t next = 0;
+  for (; rows.step() && rows.integer(0) == next; ++next) {
+    StepRecord record = read_step(rows, path());
+    record.entries = entries.read(rows.blob(13), rows.blob(14));
     root = chain_root(root, record.digest);
     if (record.digest != step_digest(record) || record.root != root) {
-      throw Error(ErrorCode::kData, path, fmt::format("is damaged: step {} does not give its own digest", s));
+      throw Error(ErrorCode::kData, path(),
+                  fmt::format("is damaged: step {} does not give its own digest", next));
     }
   }
-  return ledger;
+  if (next < size()) refuse_step(next);
+}
+
+void Ledger::refuse_step(int64_t step) const {
+  throw Error(ErrorCode::kNotFound, path(),
+              fmt::format("has no step {}, it holds 0 .. {}", step, size() - 1));
 }
 
 const std::string& Ledger::path() const { return parts_->database.path(); }
@@ -316,16 +357,10 @@ int64_t Ledger::size() const {
 }
 
 StepRecord Ledger::step(int64_t step) const {
-  static const std::string kSql = fmt::format(
-      "SELECT {}, names, digests FROM steps JOIN layouts ON layouts.id = steps.layout WHERE step = ?1",
-      kStepColumns);
-  Statement row(parts_->database, kSql.c_str());
-  if (!row.bind(step).step()) {
-    throw Error(ErrorCode::kNotFound, path(),
-                fmt::format("has no step {}, it holds 0 .. {}", step, size() - 1));
-  }
+  Statement row(parts_->database, (kSelectSteps + " WHERE step = ?1").c_str());
+  if (!row.bind(step).step()) refuse_step(step);
   StepRecord record = read_step(row, path());
-  record.entries = unpacked(row.text(13), row.blob(14), path());
+  record.entries = EntryReader(path()).read(row.blob(13), row.blob(14));
   return record;
 }
 

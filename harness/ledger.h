@@ -64,6 +64,8 @@ class Ledger {
  private:
   struct Parts;
   explicit Ledger(std::unique_ptr<Parts> parts);
+  void check_steps() const;  // that each gives its own digest
+  [[noreturn]] void refuse_step(int64_t step) const;
   std::unique_ptr<Parts> parts_;
 };
 

@@ -13,6 +13,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/parallel.h"
 #include "harness/ledger.h"
 #include "harness/machine.h"
 #include "harness/perturbation.h"
@@ -240,6 +241,7 @@ std::optional<SweepResult> sweep(const SweepOptions& options) {
   folder.write(result);
   write_file(folder.path() + "/" + kMatrixFile, matrix_csv(result));
   if (!complete) return std::nullopt;
+  set_threads(std::min(jobs_of(options), jobs_of({})));
   write_file(folder.path() + "/" + kReportFile, report_html(result));
   return result;
 }

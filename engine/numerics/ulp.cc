@@ -34,13 +34,20 @@ double stored_value(uint64_t bits) {
     return widen(T{static_cast<decltype(T::bits)>(bits)});
 }
 
+bool is_value(double value, Dtype dtype) {
+  if (!is_float(dtype)) return std::trunc(value) == value && value >= -0x1p31 && value < 0x1p31;
+  if (std::isnan(value)) return true;
+  if (dtype == Dtype::kTf32) return round_to(value, dtype) == value;
+  return visit(dtype, [&]<class T>() { return static_cast<double>(widen(narrow<T>(value))) == value; });
+}
+
 // The values of a format in order, -0 and +0 at 0, the next one at 1.
 int64_t position(double value, Dtype dtype) {
   if (!is_float(dtype)) return static_cast<int64_t>(value);
-  const BitFields fields = bit_fields(bits_of(value, dtype), dtype);
-  const uint64_t fraction = dtype == Dtype::kTf32 ? fields.fraction >> kTf32CutBits : fields.fraction;
-  const int64_t magnitude = static_cast<int64_t>(fields.exponent << info(dtype).fraction_bits | fraction);
-  return fields.sign ? -magnitude : magnitude;
+  const uint64_t bits = bits_of(value, dtype);
+  const int sign = 8 * size_bytes(dtype) - 1, cut = dtype == Dtype::kTf32 ? kTf32CutBits : 0;
+  const int64_t magnitude = static_cast<int64_t>((bits & low_bits(sign)) >> cut);
+  return bits >> sign & 1 ? -magnitude : magnitude;
 }
 
 std::string binary(uint64_t bits, int count) {
@@ -52,9 +59,7 @@ std::string binary(uint64_t bits, int count) {
 }  // namespace
 
 uint64_t bits_of(double value, Dtype dtype) {
-  const bool is_value = is_float(dtype) ? std::isnan(value) || round_to(value, dtype) == value
-                                        : std::trunc(value) == value && value >= -0x1p31 && value < 0x1p31;
-  if (!is_value) {
+  if (!is_value(value, dtype)) {
     throw Error(ErrorCode::kArgument, "bits",
                 std::to_string(value) + " (f64 " + bits_hex(std::bit_cast<uint64_t>(value), Dtype::kF64) +
                     ") is not a value of " + name(dtype));
