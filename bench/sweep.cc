@@ -21,13 +21,19 @@ const char* const kSweep[] = {"--fresh",
                               "--recipe",
                               "f32",
                               "--recipe",
+                              "tf32",
+                              "--recipe",
                               "bf16",
+                              "--recipe",
+                              "f16",
                               "--perturbation",
                               "repeat",
                               "--perturbation",
                               "ulp",
                               "--perturbation",
                               "shuffled",
+                              "--perturbation",
+                              "split_k",
                               "--set",
                               "train.steps=20",
                               "--set",
@@ -86,6 +92,6 @@ void measure(Suite& suite) {
 int main(int argc, char** argv) {
   using namespace faultline::bench;
   return run_program(argc, argv,
-                     {"sweep", "runs of 20 steps in a sweep of 2 recipes and 3 perturbations", "runs/s", ""},
+                     {"sweep", "runs of 20 steps in a sweep of 4 recipes and 4 perturbations", "runs/s", ""},
                      measure);
 }
