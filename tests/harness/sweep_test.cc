@@ -57,6 +57,19 @@ std::set<std::string> files_under(const fs::path& folder) {
   return files;
 }
 
+TEST_CASE("sweep: a run with a thread for each place comes first, with no other beside it") {
+  const SweepProgram program;
+  const ProcessEnd end = program.run(
+      with(kSmall, {"--perturbation", "repeat", "--perturbation", "threads", "--perturbation", "ulp"}));
+  INFO(end.errors);
+  REQUIRE(end.status == 0);
+  std::vector<std::string> trained = lines(end.errors);
+  std::erase_if(trained,
+                [](const std::string& line) { return line.find(" trained in ") == std::string::npos; });
+  REQUIRE(trained.size() == 4);
+  CHECK_THAT(trained[0], Catch::Contains("] tiny/threads/"));
+}
+
 TEST_CASE("sweep: repeat and threads are bitwise, the others part, and everything is written") {
   const SweepProgram program;
   const ProcessEnd end =
