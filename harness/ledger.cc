@@ -16,7 +16,7 @@ namespace faultline::harness {
 namespace {
 
 // A program that is killed loses the steps since the last commit, at most so many.
-constexpr int64_t kSelectStepsPerCommit = 64;
+constexpr int64_t kStepsPerCommit = 64;
 
 // Everything of a step is one row: `layout` names its entries (the same list step after step), `digests`
 // holds theirs. SQLite does not wait for the disk: a machine that loses its power may lose the file.
@@ -226,7 +226,7 @@ void LedgerWriter::add(StepRecord record) {
   std::string digests = packed(record.entries);
   record.entries.clear();
   parts_->rows.push_back({std::move(record), layout, std::move(digests)});
-  if (static_cast<int64_t>(parts_->rows.size()) == kSelectStepsPerCommit) parts_->commit();
+  if (static_cast<int64_t>(parts_->rows.size()) == kStepsPerCommit) parts_->commit();
 }
 
 void LedgerWriter::add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& parameters) {

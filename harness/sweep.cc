@@ -46,10 +46,17 @@ class Conduct {
     while (!processes_.interrupted()) {
       fill_places();
       if (processes_.running() == 0) return true;
-      for (const ProcessEnd& end : processes_.wait(250)) {
-        places_taken_ -= places_of(static_cast<size_t>(end.id));
-        fill_places();  // what ended is looked into while the next one runs
-        finish(end);
+      const std::vector<ProcessEnd> ends = processes_.wait(250);
+      for (const ProcessEnd& end : ends) {
+        const size_t id = static_cast<size_t>(end.id);
+        places_taken_ -= places_of(id);
+        if (is_run(id)) finish_run(id, end);
+      }
+      fill_places();
+      // These read ledgers, while the next processes run.
+      for (const ProcessEnd& end : ends) {
+        const size_t id = static_cast<size_t>(end.id);
+        if (!is_run(id)) finish_comparison(id - plan_.runs.size(), end);
       }
       progress_.show();
     }
@@ -113,9 +120,11 @@ class Conduct {
     }
   }
 
-  // Of a run or, numbered after the runs, of a comparison.
+  // Comparisons are numbered after the runs.
+  bool is_run(size_t id) const { return id < plan_.runs.size(); }
+
   size_t places_of(size_t id) const {
-    if (id >= plan_.runs.size()) return 1;
+    if (!is_run(id)) return 1;
     return std::min(static_cast<size_t>(plan_.runs[id].launch.recipe.integer("runtime.threads")), jobs_);
   }
 
@@ -140,9 +149,7 @@ class Conduct {
     return start(run, run_call(folder_, plan_.runs[run]));
   }
 
-  void finish(const ProcessEnd& end) {
-    const size_t id = static_cast<size_t>(end.id);
-    if (id >= plan_.runs.size()) return finish_comparison(id - plan_.runs.size(), end);
+  void finish_run(size_t id, const ProcessEnd& end) {
     const PlannedRun& run = plan_.runs[id];
     if (end.status == 0) {
       states_[id].state = State::kDone;

@@ -30,8 +30,8 @@ constexpr int64_t kPackingPays = 384;
 constexpr int64_t kPackingRowsPays = 896, kNearRows = 1024;
 // The largest right operand that is packed as a whole, before the tiles; else each packs what it reads.
 constexpr int64_t kWholeElements = 1 << 23;
-// Steps of k so far apart are pages apart, which slows a kernel down. Where they are a multiple of it apart, they share
-// few sets of the caches.
+// Steps of k so far apart are pages apart, which slows a kernel down; those a multiple of it apart share few sets of the
+// caches.
 constexpr int64_t kNearStep = 512;
 // A right operand up to this size is in the L2 cache when it is read again. One that fills a shared cache at most may be
 // read from there by few rows.

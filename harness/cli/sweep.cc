@@ -165,7 +165,9 @@ const Registered<Subcommand> kSweep{
            options.texts("--expect", "perturbation=bitwise or =parts: exit code 1 where it is otherwise"),
            options.text("--seeds", "1", "how many, or a list as in 1,5,9"),
            options.text("--out", "faultline-out", "folder of the results"),
-           options.integer("--jobs", 0, "processes at once; 0: as many as processors"),
+           options.integer(
+               "--jobs", 0,
+               "processes at once, a run of several threads for as many; 0: as many as processors"),
            options.flag("--list", "print recipes, perturbations and cells"),
            options.flag("--dry-run", "print how many runs, minutes and bytes it would take"),
            options.flag("--fresh", "remove an earlier sweep from the folder first"),
