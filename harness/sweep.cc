@@ -43,9 +43,8 @@ class Conduct {
   // Returns false if a signal ended it early.
   bool complete() {
     take_over();
-    while (!processes_.interrupted()) {
-      fill_places();
-      if (processes_.running() == 0) return true;
+    fill_places();
+    while (processes_.running() > 0 && !processes_.interrupted()) {
       const std::vector<ProcessEnd> ends = processes_.wait(250);
       for (const ProcessEnd& end : ends) {
         const size_t id = static_cast<size_t>(end.id);
@@ -61,7 +60,7 @@ class Conduct {
       progress_.show();
     }
     processes_.stop();
-    return false;
+    return !processes_.interrupted();
   }
 
   // Those that have a verdict or a failure, in the plan's order.
@@ -248,7 +247,7 @@ std::optional<SweepResult> sweep(const SweepOptions& options) {
   folder.write(result);
   write_file(folder.path() + "/" + kMatrixFile, matrix_csv(result));
   if (!complete) return std::nullopt;
-  set_threads(std::min(jobs_of(options), jobs_of({})));
+  set_threads(std::min(jobs_of(options), jobs_of({})));  // more than processors would only slow it down
   write_file(folder.path() + "/" + kReportFile, report_html(result));
   return result;
 }
