@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/deferred.h"
 #include "engine/base/error.h"
+#include "engine/base/processors.h"
 #include "engine/base/spin.h"
 
 namespace faultline {
@@ -32,6 +34,7 @@ class Pool {
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
     taken_ = std::vector<Counter>(workers + 1);
+    processors_ = std::make_unique<Processors>(workers + 1);
     spinning_yields = workers >= static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 0; i < workers; ++i) {
       workers_.emplace_back([this, i, seen = job_.load()] { work(i, seen); });
@@ -50,6 +53,7 @@ class Pool {
     pending_ = ranges - 1;
     failure_ = nullptr;
     failed_piece_ = ranges * pieces;
+    processors_->enter(0);
     post(ranges);
     take_pieces(0, ranges);
     spin_until([this] { return pending_ == 0; });
@@ -81,6 +85,7 @@ class Pool {
       const int ranges = static_cast<int>(seen % kRangeLimit);
       if (ranges == 0) return;
       if (index + 1 >= ranges) continue;
+      processors_->enter(index + 1);
       take_pieces(index + 1, ranges);
       if (--pending_ == 0) pending_.notify_one();
     }
@@ -122,6 +127,7 @@ class Pool {
   const std::function<void(int)>* body_ = nullptr;
   int pieces_ = 0;              // of each range
   std::vector<Counter> taken_;  // pieces of each range
+  std::unique_ptr<Processors> processors_;
   std::mutex failure_mutex_;
   int failed_piece_ = 0;
   std::exception_ptr failure_;

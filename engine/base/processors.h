@@ -1,0 +1,33 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+namespace faultline {
+
+// Keeps threads that share work on processors of their own. The system may leave two which sleep and wake in turns on
+// one processor while another is idle, for a second and longer: both then run at half speed. A thread that finds itself
+// with another one is moved; where it may run is as it was afterwards, so that other programs find room too.
+class Processors {
+ public:
+  // For threads 0 .. threads - 1. Does nothing where they have not a processor each.
+  explicit Processors(int threads);
+
+  // Said by a thread as it begins its share. Thread 0, the caller's, is not moved. Returns whether the thread was. A
+  // thread is moved once in 10 ms at most.
+  bool enter(int thread);
+
+ private:
+  struct alignas(64) Place {
+    std::atomic<int> processor{-1};  // where the thread was last
+    int64_t moved_at = 0;            // ns
+  };
+
+  bool move() const;
+
+  std::vector<Place> places_;               // of the threads
+  std::vector<std::atomic<int>> occupant_;  // of each processor, the thread that entered there last
+};
+
+}  // namespace faultline
