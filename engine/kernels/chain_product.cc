@@ -1,13 +1,11 @@
 #include "engine/kernels/chain_product.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
 #include <vector>
 
 #include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
-#include "engine/base/spin.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/planned_sum.h"
 #include "engine/kernels/rows.h"
@@ -38,13 +36,11 @@ constexpr int64_t kNearStep = 512;
 constexpr int64_t kCachedElements = 1 << 18, kSharedElements = 1 << 22, kFewRows = 128;
 // So few rows read it so seldom that copying it takes longer.
 constexpr int64_t kFewestRows = 32;
-// So few outputs are not cut for threads where k can be.
-constexpr int64_t kFewOutputs = 4096;
+// Ranges of k that a thread takes at least where k is cut for threads, and for how many outputs at most if the results
+// of all ranges are kept.
+constexpr int64_t kRangesOfThread = 4, kFewOutputs = 4096;
 // Multiply-adds that are worth a thread.
 constexpr int64_t kWorkOfThread = 1 << 18;
-
-// Results of ranges that a thread keeps at most, while another one is behind.
-constexpr int64_t kMostKept = 16;
 
 // Packed panels and groups lie so many steps of k further apart than they are deep: else all of them share sets of
 // the caches.
@@ -85,7 +81,6 @@ class ChainProduct {
     const Scratch whole(right_mode_ == Right::kWhole ? ceil_div(right_.size, width_) * width_ * depth : 0);
     whole_right_ = whole.data();
     if (right_mode_ == Right::kWhole) pack_whole_right();
-    if (groups_cut_) return run_equal_shares();
     const int64_t tiles = tiles_down_ * tiles_across_;
     if (sequence_ && (tiles >= threads_ || plan_.ranges() == 1)) return run_sequence(tiles);
     TiledSum sum{"product", &plan_, formats_};
@@ -104,16 +99,6 @@ class ChainProduct {
   enum class Right : uint8_t { kInPlace, kByTile, kWhole };
   struct Tile {
     int64_t first_panel, last_panel, begin, end;  // panels of rows, and columns
-  };
-
-  // Says that others need not wait: at the end in any case, so that a failure does not leave them waiting.
-  struct Done {
-    ~Done() { say(flag); }
-    static void say(std::atomic<bool>& flag) {
-      flag = true;
-      flag.notify_all();
-    }
-    std::atomic<bool>& flag;
   };
 
   int64_t work() const { return args_.M * args_.N * args_.K; }
@@ -137,12 +122,31 @@ class ChainProduct {
   }
 
   // Cycles for each k, roughly: two vectors of multiply-adds each, and what moving a value costs.
+  static double multiply_cost(int64_t rows, int64_t columns) {
+    const int64_t lanes = register_block(1).columns;
+    return rows * ceil_div(columns, lanes) * lanes / 32.0;
+  }
+  static double pack_left_cost(const Side& left) { return can_stay(left) ? 0 : 0.5; }
+  double pack_right_cost(const Side& left, const Side& right) const {
+    return right.stride != 1 ? 0.5 : stays_in_place(left, right) ? 0 : 0.2;
+  }
   double cost(const Side& left, const Side& right) const {
-    const int64_t width = register_block(1).columns;
-    const double pack_left = can_stay(left) ? 0 : 0.5;
-    const double pack_right = right.stride != 1 ? 0.5 : stays_in_place(left, right) ? 0 : 0.2;
-    return left.size * ceil_div(right.size, width) * width / 32.0 + pack_left * left.size +
-           pack_right * right.size;
+    return multiply_cost(left.size, right.size) + pack_left_cost(left) * left.size +
+           pack_right_cost(left, right) * right.size;
+  }
+
+  // The same of the thread that has most to do. What another thread has packed comes from its cache.
+  double cost_of_cut(int64_t tiles_down, int64_t tiles_across) const {
+    constexpr double kFromOther = 1;
+    const int64_t rows = std::min(ceil_div(panels_.count, tiles_down) * registers_.rows, left_.size);
+    const int64_t groups = ceil_div(right_.size, width_);
+    const int64_t columns = std::min(ceil_div(groups, tiles_across) * width_, right_.size);
+    const int64_t tiles = ceil_div(tiles_down * tiles_across, threads_);
+    const double pack_right = pack_right_cost(left_, right_);
+    const double right = tiles_down == 1  ? tiles * columns * pack_right
+                         : pack_right > 0 ? right_.size * (pack_right / threads_ + kFromOther)
+                                          : 0;
+    return tiles * (multiply_cost(rows, columns) + rows * pack_left_cost(left_)) + right;
   }
 
   // A result the other way round is turned at the end.
@@ -153,26 +157,36 @@ class ChainProduct {
     return true;
   }
 
+  // Whether threads share k, not outputs. Each then reads its part of both operands alone; what it takes to add its
+  // results is little as long as some are in the cache until then, or as they are few.
+  bool shares_k() const {
+    const int64_t in_cache = l2_cache_bytes() / static_cast<int64_t>(sizeof(float)) / kRangesOfThread;
+    return plan_.ranges() >= kRangesOfThread * threads_ &&
+           args_.M * args_.N <= (sequence_ ? in_cache : kFewOutputs);
+  }
+
   // Tiles as equal as can be, as many for each thread.
   void cut() {
     const int64_t groups = ceil_div(right_.size, width_);
     threads_ = std::clamp<int64_t>(work() / kWorkOfThread, 1, threads());
-    if (args_.M * args_.N <= kFewOutputs && plan_.ranges() >= 4 * threads_) {
+    if (shares_k()) {
       tiles_down_ = tiles_across_ = 1;
     } else {
       tiles_across_ = ceil_div(right_.size, sequence_ ? kTileColumns : kTreeColumns);
       tiles_down_ = ceil_div(left_.size, sequence_ ? most_rows() : kTreeRows);
       if (tiles_down_ * tiles_across_ % threads_ != 0) {
-        int64_t& more = left_.size / tiles_down_ >= right_.size / tiles_across_ ? tiles_down_ : tiles_across_;
-        more = ceil_div(more, threads_) * threads_;
+        const int64_t down = ceil_div(tiles_down_, threads_) * threads_;
+        const int64_t across = ceil_div(tiles_across_, threads_) * threads_;
+        if (cost_of_cut(down, tiles_across_) <= cost_of_cut(tiles_down_, across))
+          tiles_down_ = down;
+        else
+          tiles_across_ = across;
       }
     }
     tile_panels_ = ceil_div(panels_.count, tiles_down_);
     tiles_down_ = ceil_div(panels_.count, tile_panels_);
     tile_columns_ = ceil_div(groups, tiles_across_) * width_;
     tiles_across_ = ceil_div(right_.size, tile_columns_);
-    groups_cut_ = sequence_ && tiles_down_ == 1 && groups > threads_ && groups % threads_ != 0 &&
-                  groups * width_ <= threads_ * kTileColumns && plan_.ranges() >= 2 * threads_;
   }
 
   LeftLayout layout_of_left() const {
@@ -210,67 +224,6 @@ class ChainProduct {
         finish(t, sums, ld);
       }
     });
-  }
-
-  // A group of columns, range by range, then the next one, and so on: each thread takes an equal share of all that
-  // (McNaughton 1959). The first ranges of a group may be the end of a share and its other ranges the beginning of the
-  // next one, whose thread adds them once the first ones are in the sums; until then it keeps what they gave.
-  void run_equal_shares() const {
-    const int64_t groups = ceil_div(right_.size, width_);
-    const int64_t ld = direct_ ? args_.out_row_stride : groups * width_;
-    const Scratch values(direct_ ? 0 : left_.size * ld);
-    float* const sums = direct_ ? static_cast<float*>(args_.out) : values.data();
-    const std::vector<KPlan::Range> ranges = plan_.in_order();
-    const int64_t units = groups * static_cast<int64_t>(ranges.size());
-    std::vector<std::atomic<bool>> done(threads_);  // the last group of a share, as far as it goes
-    parallel_for("product", threads_, 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const Done at_the_end{done[i]};
-        run_share(ranges, units * i / threads_, units * (i + 1) / threads_, sums, ld,
-                  i > 0 ? &done[i - 1] : nullptr, done[i]);
-      }
-    });
-  }
-
-  // Units [begin, end). They go range by range, so that all threads read the same rows of right at about the same time.
-  void run_share(const std::vector<KPlan::Range>& ranges, int64_t begin, int64_t end, float* sums, int64_t ld,
-                 std::atomic<bool>* before, std::atomic<bool>& done) const {
-    const int64_t count = static_cast<int64_t>(ranges.size()), size = left_.size * width_;
-    const int64_t first = begin / count, first_range = begin % count, last = end / count,
-                  last_range = end % count;
-    const Scratch kept(first_range > 0 ? kMostKept * size : 0);
-    int64_t kept_count = 0;
-    bool keeps = first_range > 0;
-    const auto add_kept = [&] {
-      spin_until([&] { return before->load(); });
-      before->wait(false);
-      for (int64_t i = 0; i < kept_count * left_.size; ++i) {
-        float* const row = sums + i % left_.size * ld + first * width_;
-        const float* const values = kept.data() + i * width_;
-        const int64_t columns = std::min(width_, right_.size - first * width_);
-        for (int64_t j = 0; j < columns; ++j) row[j] += values[j];
-      }
-      keeps = false;
-    };
-    for (int64_t r = 0; r < count; ++r) {
-      int64_t from = first + (r < first_range);
-      const int64_t to = last + (r < last_range);
-      if (r >= first_range && keeps && (*before || kept_count == kMostKept)) add_kept();
-      if (r >= first_range && keeps) {
-        chain(columns_of(first, first + 1), ranges[r], kept.data() + kept_count++ * size, width_, false,
-              true);
-        ++from;
-      }
-      if (from < to) chain(columns_of(from, to), ranges[r], sums + from * width_, ld, r > 0, !direct_);
-      if (r + 1 == last_range) Done::say(done);
-    }
-    if (keeps) add_kept();
-    finish(columns_of(first, last), sums + first * width_, ld);
-  }
-
-  // All rows of some groups.
-  Tile columns_of(int64_t first, int64_t last) const {
-    return {0, panels_.count, first * width_, std::min(last * width_, right_.size)};
   }
 
   void pack_whole_right() {
@@ -386,7 +339,6 @@ class ChainProduct {
   LeftLayout left_layout_;
   Right right_mode_;
   int64_t threads_, tiles_down_, tiles_across_, tile_panels_, tile_columns_;
-  bool groups_cut_;
   float* whole_right_ = nullptr;
   std::vector<int64_t> begins_;  // of the ranges, rising
 };

@@ -1,9 +1,13 @@
 #include "engine/kernels/planned_sum.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
+#include <atomic>
 #include <span>
 #include <vector>
 
+#include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
 #include "engine/kernels/chain_block.h"
 #include "engine/kernels/scratch.h"
@@ -17,6 +21,10 @@ constexpr int64_t kWorkOfLeaf = 1 << 20;
 // So many tiles for each thread leave enough to take over from a slow one.
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kLine = 16;  // floats in a line of the cache
+// Ranges of a sequence that are worth giving to a thread at a time.
+constexpr int64_t kRangesOfThread = 4;
+// A thread adds results to so many lines at least, and asks for the lines of so many results ahead.
+constexpr int64_t kLinesOfPiece = 32, kResultsAhead = 4;
 // The sums of leaves that are kept at most, of all tiles.
 constexpr int64_t kKeptSums = 1 << 22;
 
@@ -34,6 +42,50 @@ void run_tiles(const TiledSum& sum) {
       sum.finish(tile, values.data());
     }
   });
+}
+
+// Adds `count` results of n values each to n sums, one after the other; each thread to its share of the sums.
+void add_results(const TiledSum& sum, const float* results, int64_t count, int64_t n, float* sums) {
+  const int64_t lines = ceil_div(n, kLine);
+  const int64_t grain = std::max(kLinesOfPiece, thread_grain(lines, kMoveWork * count * n));
+  parallel_for(sum.kernel, lines, grain, [&](int64_t first_line, int64_t last_line) {
+    const int64_t begin = first_line * kLine, end = std::min(last_line * kLine, n);
+    for (const float* values = results; values < results + count * n; values += n) {
+      for (int64_t i = begin; i < end; i += kLine) hwy::Prefetch(values + kResultsAhead * n + i);
+      for (int64_t i = begin; i < end; ++i) sums[i] += values[i];
+    }
+  });
+}
+
+// The ranges of each tile, a sequence, so many at a time that the caches hold their results. A range that is next in the
+// sum is added at once: all of the thread that begins with the first one. The results of the others are kept, and added
+// when all are there.
+void run_tiles_and_ranges(const TiledSum& sum) {
+  const std::vector<KPlan::Range> ranges = sum.plan->in_order();
+  const int64_t n = sum.tile_elements, all = ranges.size();
+  const int64_t of_thread = l2_cache_bytes() / static_cast<int64_t>(sizeof(float)) / (sum.tiles * n);
+  const int64_t most = std::min(std::max(of_thread, kRangesOfThread) * threads(), all);
+  const Scratch sums(sum.tiles * n), results(sum.tiles * most * n);
+  std::vector<std::atomic<int64_t>> added(sum.tiles);  // ranges of a tile
+  for (int64_t first = 0; first < all; first += most) {
+    const int64_t count = std::min(most, all - first), items = sum.tiles * count;
+    parallel_for(sum.kernel, items, thread_grain(items, sum.work * count / all),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     const int64_t tile = i / count, r = first + i % count;
+                     const bool next = added[tile] == r;
+                     float* const values = next ? sums.data() + tile * n : results.data() + i * n;
+                     sum.chain(tile, ranges[r], next && r > 0, values);
+                     if (next) added[tile] = r + 1;
+                   }
+                 });
+    for (int64_t tile = 0; tile < sum.tiles; ++tile) {
+      const int64_t done = added[tile] - first;
+      add_results(sum, results.data() + (tile * count + done) * n, count - done, n, sums.data() + tile * n);
+      added[tile] = first + count;
+    }
+  }
+  for (int64_t tile = 0; tile < sum.tiles; ++tile) sum.finish(tile, sums.data() + tile * n);
 }
 
 // The ranges of each tile, or its leaves, each on its own; then they are joined.
@@ -109,6 +161,8 @@ void run_tiled_sum(const TiledSum& sum) {
     run_tiles_and_parts(sum, true);
   else if (sum.tiles >= threads() || sum.plan->ranges() < 2)
     run_tiles(sum);
+  else if (sum.can_add && is_sequence(*sum.plan, sum.formats))
+    run_tiles_and_ranges(sum);
   else
     run_tiles_and_parts(sum, false);
 }

@@ -301,7 +301,7 @@ TEST_CASE("product: every storage order, whichever operand is packed, as a whole
   }
 }
 
-TEST_CASE("product: columns that threads share, in f32 and by way of other formats, turned or not") {
+TEST_CASE("product: ranges of k that threads share, in f32 and by way of other formats, turned or not") {
   for (const Case& c : {Case{12, 700, 8300}, Case{700, 12, 8300, Dtype::kF32, Dtype::kF32, true},
                         Case{12, 700, 8300, Dtype::kBf16, Dtype::kBf16, false, true, true}}) {
     check_everywhere(c);
