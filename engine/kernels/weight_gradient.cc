@@ -84,12 +84,15 @@ class ChainGradient {
             std::min(panel + panel_tile_, panels_.count)};
   }
 
-  // Panels of a tile. Tiles are as many for each thread, if they are worth packing dy for each.
+  // Panels of a tile. Tiles are as many for each thread, if they are worth packing dy for each, and if leaves are not
+  // as many for each.
   int64_t panels_of_tile() const {
     const int64_t most = std::max<int64_t>(1, kTileElements / registers_.columns / registers_.rows);
     int64_t tiles = ceil_div(panels_.count, most);
     const int64_t shared = ceil_div(ceil_div(tiles * groups_, threads()) * threads(), groups_);
-    if (panels_.count >= shared * kPanelsPerPacking) tiles = shared;
+    const int64_t leaves = plan_.leaves.size();
+    const bool leaves_suffice = leaves % threads() == 0 && leaves >= 2 * threads();
+    if (!leaves_suffice && panels_.count >= shared * kPanelsPerPacking) tiles = shared;
     return ceil_div(panels_.count, tiles);
   }
 
