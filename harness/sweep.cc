@@ -24,6 +24,7 @@
 #include "harness/run.h"
 #include "harness/sweep_calls.h"
 #include "harness/sweep_folder.h"
+#include "models/data/inflated.h"
 
 namespace faultline::harness {
 namespace {
@@ -226,6 +227,7 @@ int jobs_of(const SweepOptions& options) {
 
 std::optional<SweepResult> sweep(const SweepOptions& options) {
   const auto start = std::chrono::steady_clock::now();
+  models::hand_down_inflated(true);
   const Plan plan = make_plan(options);
   const SweepFolder folder(options.folder, plan.identity, options.fresh);
   SweepResult result;

@@ -60,7 +60,7 @@ void keep_first(Dataset& set, const std::string& part, int64_t examples) {
         std::to_string(examples) + " " + part + " examples wanted, there are " + std::to_string(set.size()));
   }
   set.labels.resize(examples);
-  set.pixels.resize(examples * element_count(set.image_shape));
+  set.pixels = set.pixels.first(examples * element_count(set.image_shape));
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,9 +22,10 @@ struct Batch {
 
 // Labelled images of 8 bits a pixel, normalised when a batch is made.
 struct Dataset {
-  Shape image_shape;            // [channels, rows, columns]
-  std::vector<uint8_t> pixels;  // example by example, row-major
-  std::vector<int32_t> labels;  // 0 .. classes - 1
+  Shape image_shape;                   // [channels, rows, columns]
+  std::span<const uint8_t> pixels;     // example by example, row-major
+  std::shared_ptr<const void> memory;  // keeps them
+  std::vector<int32_t> labels;         // 0 .. classes - 1
   int64_t classes = 0;
   std::array<float, 256> levels{};            // normalised value of each pixel value
   std::map<std::string, std::string> sha256;  // of the files it was read from; empty if made up

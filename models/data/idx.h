@@ -1,23 +1,26 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "engine/tensor/tensor.h"
+#include "models/data/inflated.h"
 
 namespace faultline::models {
 
 // An array of bytes as an IDX file holds it.
 struct IdxArray {
   Shape shape;
-  std::vector<uint8_t> bytes;
+  std::span<const uint8_t> bytes;
+  std::shared_ptr<const void> memory;  // keeps them
 };
 
-// Reads a gzip'ed IDX file of unsigned bytes with `rank` sizes. Throws kData, naming the file and what is
-// wrong.
+// Returns the array of an IDX file of unsigned bytes with `rank` sizes; `path` names it. Throws kData, naming the file
+// and what is wrong.
 // Source:      LeCun, Cortes and Burges, the MNIST database: two zero bytes, type 8, rank, big-endian sizes,
 //              data.
-IdxArray read_idx(const std::string& path, int rank);
+IdxArray parse_idx(const std::string& path, const Inflated& file, int rank);
 
 }  // namespace faultline::models

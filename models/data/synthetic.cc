@@ -21,14 +21,17 @@ Dataset make_part(const DataConfig& config, const std::string& part, int64_t exa
   std::vector<uint8_t> patterns(kClasses * image);
   Draws pattern(config.seed, "synthetic/patterns"), noise(config.seed, "synthetic/" + part);
   for (uint8_t& pixel : patterns) pixel = static_cast<uint8_t>(pattern.u32() >> 24);
+  const auto pixels = std::make_shared<std::vector<uint8_t>>();
   for (int64_t n = 0; n < examples; ++n) {
     const int32_t label = static_cast<int32_t>(noise.below(kClasses));
     set.labels.push_back(label);
     for (int64_t i = 0; i < image; ++i) {
       const uint32_t random = noise.u32() >> 24;
-      set.pixels.push_back(static_cast<uint8_t>((3 * patterns[label * image + i] + random) / 4));
+      pixels->push_back(static_cast<uint8_t>((3 * patterns[label * image + i] + random) / 4));
     }
   }
+  set.pixels = *pixels;
+  set.memory = pixels;
   return set;
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/base/digest.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/numerics/philox.h"
@@ -42,9 +43,11 @@ std::string write_gzip(const std::string& name, const std::vector<uint8_t>& byte
   return path;
 }
 
+std::vector<uint8_t> values(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+
 std::string refusal(const std::string& path, int rank) {
   try {
-    read_idx(path, rank);
+    parse_idx(path, inflate(path), rank);
   } catch (const Error& error) {
     CHECK(error.code() == ErrorCode::kData);
     const std::string text = error.what();
@@ -132,14 +135,14 @@ TEST_CASE("data: more examples than there are, or an unknown set, are refused") 
 }
 
 TEST_CASE("idx: reads sizes and bytes") {
-  const IdxArray array =
-      read_idx(write_gzip("good.gz", {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6}), 2);
+  const std::string path = write_gzip("good.gz", {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6});
+  const IdxArray array = parse_idx(path, inflate(path), 2);
   CHECK(array.shape == Shape{2, 3});
-  CHECK(array.bytes == std::vector<uint8_t>{1, 2, 3, 4, 5, 6});
+  CHECK(values(array.bytes) == std::vector<uint8_t>{1, 2, 3, 4, 5, 6});
 }
 
 TEST_CASE("idx: a malformed file gives one line that names it and says what is wrong") {
-  CHECK_THROWS_WITH(read_idx("/nonexistent/file.gz", 1), Catch::StartsWith("/nonexistent/file.gz: "));
+  CHECK_THROWS_WITH(inflate("/nonexistent/file.gz"), Catch::StartsWith("/nonexistent/file.gz: "));
   CHECK(refusal(write_gzip("empty.gz", {}), 1) == "ends before the IDX header");
   CHECK(refusal(write_gzip("type.gz", {0, 0, 9, 1, 0, 0, 0, 0}), 1) ==
         "starts with 00000901, not with 00000801 (IDX, bytes, 1 sizes)");
@@ -162,17 +165,42 @@ TEST_CASE("idx: a malformed file gives one line that names it and says what is w
   CHECK(refusal(whole, 1) == "is not a whole gzip file");
 }
 
+TEST_CASE("inflated: what is handed down is found by its file's sum, sealed, and is what the file holds") {
+  std::vector<uint8_t> bytes(100000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * i >> 7);
+  const std::string path = write_gzip("shared.gz", bytes), sum = sha256_of_file(path);
+  CHECK_FALSE(inherited(sum));
+  CHECK(values(inflate(path, sum).bytes) == bytes);
+  CHECK_FALSE(inherited(sum));  // nobody asked for it
+  hand_down_inflated(true);
+  CHECK(values(inflate(path, sum).bytes) == bytes);
+  CHECK_FALSE(inherited(sum));  // a process checks its files itself
+  const std::string cut = write_gzip("cut.gz", {1, 2, 3}), cut_sum = sha256_of_file(cut);
+  fs::resize_file(cut, fs::file_size(cut) - 9);
+  CHECK_THROWS_WITH(inflate(cut, cut_sum), Catch::Contains("is not a whole gzip file"));
+  hand_down_inflated(false);
+  CHECK_FALSE(inherited(cut_sum));
+  CHECK_FALSE(inherited(std::string(64, '0')));
+  fs::remove(path);
+  const std::optional<Inflated> found = inherited(sum);
+  REQUIRE(found);
+  CHECK(values(found->bytes) == bytes);
+  // A program that this one starts finds it too.
+  const std::string program = "ls -l /proc/self/fd | grep -q faultline-data-" + sum;
+  CHECK(std::system(program.c_str()) == 0);
+}
+
 TEST_CASE("synthetic: the same examples from the same seed, others from another") {
   const DataConfig config = {.name = "synthetic", .train_examples = 40, .test_examples = 20, .image_size = 6};
   const Datasets a = load_datasets(config), b = load_datasets(config);
-  CHECK(a.train.pixels == b.train.pixels);
+  CHECK(values(a.train.pixels) == values(b.train.pixels));
   CHECK(a.train.labels == b.train.labels);
   CHECK(a.train.image_shape == Shape{1, 6, 6});
   CHECK(a.train.size() == 40);
   CHECK(a.test.size() == 20);
   DataConfig other = config;
   other.seed = 2;
-  CHECK(load_datasets(other).train.pixels != a.train.pixels);
+  CHECK(values(load_datasets(other).train.pixels) != values(a.train.pixels));
 }
 
 TEST_CASE("synthetic: the nearest class mean recognises every test example") {
