@@ -35,7 +35,7 @@ const char* const kSweep[] = {"--fresh",
                               "--perturbation",
                               "split_k",
                               "--set",
-                              "train.steps=20",
+                              "train.steps=60",
                               "--set",
                               "data.test_examples=1000",
                               "--set",
@@ -92,6 +92,6 @@ void measure(Suite& suite) {
 int main(int argc, char** argv) {
   using namespace faultline::bench;
   return run_program(argc, argv,
-                     {"sweep", "runs of 20 steps in a sweep of 4 recipes and 4 perturbations", "runs/s", ""},
+                     {"sweep", "runs of 60 steps in a sweep of 4 recipes and 4 perturbations", "runs/s", ""},
                      measure);
 }

@@ -74,10 +74,14 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return result;
 }
 
-void drain(int file, std::string& into) {
+// Takes what is there. Closes the file at its end: a process that is ending has closed it a while before it is gone, and
+// poll() does not wait for a file at its end.
+void drain(int& file, std::string& into) {
+  if (file < 0) return;
   char buffer[4096];
   ssize_t size;
   while ((size = read(file, buffer, sizeof buffer)) > 0) into.append(buffer, static_cast<size_t>(size));
+  if (size == 0) close(std::exchange(file, -1));
 }
 
 }  // namespace
@@ -151,8 +155,9 @@ bool Processes::ended(Running& running) {
   if (!ended) return false;
   running.end.status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
   running.end.seconds = now_s() - running.started_s;
-  close(running.output);
-  close(running.errors);
+  for (const int file : {running.output, running.errors}) {
+    if (file >= 0) close(file);
+  }
   return true;
 }
 

@@ -51,7 +51,7 @@ class Processes {
  private:
   struct Running {
     pid_t pid;
-    int output, errors;  // reading ends
+    int output, errors;  // reading ends; -1: at its end
     double started_s;
     ProcessEnd end;
   };

@@ -2,11 +2,7 @@
 
 #include <openssl/evp.h>
 
-#include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <memory>
-#include <vector>
 
 #include "engine/base/error.h"
 
@@ -56,20 +52,10 @@ Digest digest_chain(const Digest* digests, size_t count) {
   return digest_bytes(digests, count * sizeof(Digest));
 }
 
-std::string sha256_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ErrorCode::kIo, path, std::string("cannot be read: ") + std::strerror(errno));
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
-  std::vector<char> buffer(1 << 16);
-  while (file) {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    if (file.bad()) throw Error(ErrorCode::kIo, path, "cannot be read to its end");
-    EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
-  }
+std::string sha256(std::string_view bytes) {
   uint8_t sum[EVP_MAX_MD_SIZE];
   unsigned size = 0;
-  EVP_DigestFinal_ex(context.get(), sum, &size);
+  EVP_Digest(bytes.data(), bytes.size(), sum, &size, EVP_sha256(), nullptr);
   return to_hex(sum, size);
 }
 

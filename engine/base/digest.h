@@ -25,7 +25,7 @@ inline Digest digest_text(std::string_view text) { return digest_bytes(text.data
 // Returns the digest of a list of digests, in order.
 Digest digest_chain(const Digest* digests, size_t count);
 
-// Lower-case SHA-256 of a file. Throws kIo with the path.
-std::string sha256_of_file(const std::string& path);
+// Lower-case SHA-256 of the bytes.
+std::string sha256(std::string_view bytes);
 
 }  // namespace faultline

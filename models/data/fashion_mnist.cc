@@ -4,6 +4,7 @@
 
 #include "engine/base/digest.h"
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 #include "engine/base/registry.h"
 #include "models/data/dataset.h"
 #include "models/data/idx.h"
@@ -43,12 +44,12 @@ IdxArray read_checked(const std::string& folder, const File& file, int rank,
     throw Error(ErrorCode::kData, path,
                 fmt::format("missing (expected SHA-256 {}): {}", file.sha256, kRemedy));
   }
-  const std::string sum = sha256_of_file(path);
+  const std::string bytes = read_file(path), sum = sha256(bytes);
   if (sum != file.sha256) {
     throw Error(ErrorCode::kData, path,
                 fmt::format("altered: expected SHA-256 {}, found {}: {}", file.sha256, sum, kRemedy));
   }
-  return parse_idx(path, inflate(path, file.sha256), rank);
+  return parse_idx(path, inflate(path, bytes, sum), rank);
 }
 
 Dataset load_part(const std::string& folder, const Part& part) {

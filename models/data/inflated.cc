@@ -11,7 +11,6 @@
 #include <new>
 
 #include "engine/base/error.h"
-#include "engine/base/file.h"
 #include "engine/base/memory.h"
 
 namespace faultline::models {
@@ -22,7 +21,7 @@ constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK;
 std::atomic<bool> hands_down = false;
 
 // Memory of this name is found again by it among the open files of a process that inherited it.
-std::string memory_name(const std::string& sha256) { return "faultline-data-" + sha256; }
+std::string memory_name(const std::string& sum) { return "faultline-data-" + sum; }
 
 std::optional<Inflated> map_sealed(int file, size_t size) {
   void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0);
@@ -52,9 +51,8 @@ std::optional<Inflated> in_memory_file(const std::string& name, size_t size, con
 
 }  // namespace
 
-Inflated inflate(const std::string& path, const std::string& sha256) {
+Inflated inflate(const std::string& path, std::string_view file, const std::string& sum) {
   constexpr size_t kFrame = 18, kMostRatio = 1032;  // bytes around the data; what deflate can reach
-  const std::string file = read_file(path);
   const auto* bytes = reinterpret_cast<const uint8_t*>(file.data());
   const auto broken = [&] { throw Error(ErrorCode::kData, path, "is not a whole gzip file"); };
   if (file.size() < kFrame) broken();
@@ -68,8 +66,8 @@ Inflated inflate(const std::string& path, const std::string& sha256) {
     return libdeflate_gzip_decompress(decompressor.get(), bytes, file.size(), data, size, nullptr) ==
            LIBDEFLATE_SUCCESS;
   };
-  if (hands_down && !sha256.empty() && size > 0) {
-    if (auto shared = in_memory_file(memory_name(sha256), size, fill)) return *shared;
+  if (hands_down && !sum.empty() && size > 0) {
+    if (auto shared = in_memory_file(memory_name(sum), size, fill)) return *shared;
   }
   const std::shared_ptr<std::byte> memory = allocate_memory(size);
   uint8_t* const data = reinterpret_cast<uint8_t*>(memory.get());
@@ -79,9 +77,9 @@ Inflated inflate(const std::string& path, const std::string& sha256) {
 
 void hand_down_inflated(bool on) { hands_down = on; }
 
-std::optional<Inflated> inherited(const std::string& sha256) {
+std::optional<Inflated> inherited(const std::string& sum) {
   if (hands_down) return {};
-  const std::string link = "/memfd:" + memory_name(sha256) + " (deleted)";
+  const std::string link = "/memfd:" + memory_name(sum) + " (deleted)";
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
     if (std::filesystem::read_symlink(entry.path(), error) != link) continue;
