@@ -9,11 +9,6 @@
 namespace faultline::harness {
 namespace {
 
-bool same(double a, double b) {
-  return std::isnan(a) || std::isnan(b) ? std::isnan(a) && std::isnan(b)
-                                        : a == b && std::signbit(a) == std::signbit(b);
-}
-
 double magnitude(double difference) { return std::isfinite(difference) ? std::abs(difference) : INFINITY; }
 
 }  // namespace
@@ -26,13 +21,15 @@ TensorDifference difference(const Tensor& a, const Tensor& b) {
   TensorDifference result;
   const Tensor whole_a = a.contiguous(), whole_b = b.contiguous();
   visit(a.dtype(), [&]<class T>() {
-    for (int64_t i = 0; i < a.size(); ++i) {
-      const double x = widen(whole_a.data<T>()[i]), y = widen(whole_b.data<T>()[i]);
-      if (same(x, y)) continue;
+    const T *x = whole_a.data<T>(), *y = whole_b.data<T>();
+    for (int64_t i = 0, n = a.size(); i < n; ++i) {
+      if (stored_bits(x[i]) == stored_bits(y[i])) continue;
+      const double left = widen(x[i]), right = widen(y[i]);
+      if (std::isnan(left) && std::isnan(right)) continue;
       if (result.first < 0) result.first = i;
       ++result.differing;
-      result.largest_ulp = std::max(result.largest_ulp, ulp_distance(x, y, a.dtype()));
-      result.largest = std::max(result.largest, magnitude(x - y));
+      result.largest_ulp = std::max(result.largest_ulp, stored_ulp_distance(x[i], y[i], a.dtype()));
+      result.largest = std::max(result.largest, magnitude(left - right));
     }
   });
   return result;

@@ -14,17 +14,6 @@ constexpr int kTf32CutBits = 13;
 uint64_t low_bits(int count) { return (uint64_t{1} << count) - 1; }
 
 template <class T>
-uint64_t stored_bits(double value) {
-  const T stored = narrow<T>(value);
-  if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<uint64_t>(stored);
-  else if constexpr (sizeof(T) == 4)
-    return std::bit_cast<uint32_t>(stored);
-  else
-    return stored.bits;
-}
-
-template <class T>
 double stored_value(uint64_t bits) {
   if constexpr (std::is_same_v<T, double>)
     return std::bit_cast<double>(bits);
@@ -41,13 +30,11 @@ bool is_value(double value, Dtype dtype) {
   return visit(dtype, [&]<class T>() { return static_cast<double>(widen(narrow<T>(value))) == value; });
 }
 
-// The values of a format in order, -0 and +0 at 0, the next one at 1.
-int64_t position(double value, Dtype dtype) {
-  if (!is_float(dtype)) return static_cast<int64_t>(value);
-  const uint64_t bits = bits_of(value, dtype);
-  const int sign = 8 * size_bytes(dtype) - 1, cut = dtype == Dtype::kTf32 ? kTf32CutBits : 0;
-  const int64_t magnitude = static_cast<int64_t>((bits & low_bits(sign)) >> cut);
-  return bits >> sign & 1 ? -magnitude : magnitude;
+void check_value(double value, Dtype dtype) {
+  if (is_value(value, dtype)) return;
+  throw Error(ErrorCode::kArgument, "bits",
+              std::to_string(value) + " (f64 " + bits_hex(std::bit_cast<uint64_t>(value), Dtype::kF64) +
+                  ") is not a value of " + name(dtype));
 }
 
 std::string binary(uint64_t bits, int count) {
@@ -59,12 +46,8 @@ std::string binary(uint64_t bits, int count) {
 }  // namespace
 
 uint64_t bits_of(double value, Dtype dtype) {
-  if (!is_value(value, dtype)) {
-    throw Error(ErrorCode::kArgument, "bits",
-                std::to_string(value) + " (f64 " + bits_hex(std::bit_cast<uint64_t>(value), Dtype::kF64) +
-                    ") is not a value of " + name(dtype));
-  }
-  return visit(dtype, [&]<class T>() { return stored_bits<T>(value); });
+  check_value(value, dtype);
+  return visit(dtype, [&]<class T>() { return stored_bits(narrow<T>(value)); });
 }
 
 double value_of(uint64_t bits, Dtype dtype) {
@@ -73,11 +56,9 @@ double value_of(uint64_t bits, Dtype dtype) {
 }
 
 int64_t ulp_distance(double a, double b, Dtype dtype) {
-  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b) ? 0 : kMax;
-  const auto [low, high] = std::minmax({position(a, dtype), position(b, dtype)});
-  int64_t distance;
-  return __builtin_sub_overflow(high, low, &distance) ? kMax : distance;
+  check_value(a, dtype);
+  check_value(b, dtype);
+  return visit(dtype, [&]<class T>() { return stored_ulp_distance(narrow<T>(a), narrow<T>(b), dtype); });
 }
 
 float one_ulp(float value) {
