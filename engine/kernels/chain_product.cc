@@ -36,9 +36,8 @@ constexpr int64_t kNearStep = 512;
 constexpr int64_t kCachedElements = 1 << 18, kSharedElements = 1 << 22, kFewRows = 128;
 // So few rows read it so seldom that copying it takes longer.
 constexpr int64_t kFewestRows = 32;
-// Ranges of k that a thread takes at least where k is cut for threads, and for how many outputs at most if the results
-// of all ranges are kept.
-constexpr int64_t kRangesOfThread = 4, kFewOutputs = 4096;
+// For so few outputs threads share k even if the results of all ranges are kept.
+constexpr int64_t kFewOutputs = 4096;
 // Multiply-adds that are worth a thread.
 constexpr int64_t kWorkOfThread = 1 << 18;
 
@@ -158,11 +157,14 @@ class ChainProduct {
   }
 
   // Whether threads share k, not outputs. Each then reads its part of both operands alone; what it takes to add its
-  // results is little as long as some are in the cache until then, or as they are few.
+  // results is little if they are few, or those of a sequence, of which the caches hold some until they are added.
   bool shares_k() const {
+    const int64_t outputs = args_.M * args_.N;
+    if (plan_.ranges() < kRangesOfThread * threads_) return false;
+    if (outputs <= kFewOutputs) return true;
     const int64_t in_cache = l2_cache_bytes() / static_cast<int64_t>(sizeof(float)) / kRangesOfThread;
-    return plan_.ranges() >= kRangesOfThread * threads_ &&
-           args_.M * args_.N <= (sequence_ ? in_cache : kFewOutputs);
+    return sequence_ && threads_ > 1 && left_.size <= most_rows() && right_.size <= kTileColumns &&
+           outputs <= in_cache;
   }
 
   // Tiles as equal as can be, as many for each thread.

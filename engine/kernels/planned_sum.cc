@@ -21,8 +21,6 @@ constexpr int64_t kWorkOfLeaf = 1 << 20;
 // So many tiles for each thread leave enough to take over from a slow one.
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kLine = 16;  // floats in a line of the cache
-// Ranges of a sequence that are worth giving to a thread at a time.
-constexpr int64_t kRangesOfThread = 4;
 // A thread adds results to so many lines at least, and asks for the lines of so many results ahead.
 constexpr int64_t kLinesOfPiece = 32, kResultsAhead = 4;
 // The sums of leaves that are kept at most, of all tiles.

@@ -31,6 +31,9 @@ struct TiledSum {
 // Runs the tiles in parallel; the leaves or the ranges of k as well where there are few tiles.
 void run_tiled_sum(const TiledSum& sum);
 
+// Ranges of a sequence that a thread takes at a time at least, where threads share them.
+inline constexpr int64_t kRangesOfThread = 4;
+
 // How many of `items`, which together take `work` multiply-adds, are worth a thread.
 int64_t thread_grain(int64_t items, int64_t work);
 
