@@ -9,7 +9,7 @@
 namespace faultline {
 namespace {
 
-constexpr std::chrono::nanoseconds kBetweenMoves = std::chrono::milliseconds(10);
+constexpr std::chrono::nanoseconds kBetweenMoves = std::chrono::milliseconds(1);
 
 }  // namespace
 

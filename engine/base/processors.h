@@ -15,7 +15,7 @@ class Processors {
   explicit Processors(int threads);
 
   // Said by a thread as it begins its share. Thread 0, the caller's, is not moved. Returns whether the thread was. A
-  // thread is moved once in 10 ms at most.
+  // thread is moved once in a millisecond at most.
   bool enter(int thread);
 
  private:
