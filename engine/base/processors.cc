@@ -3,18 +3,13 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <thread>
 
 namespace faultline {
-namespace {
 
-constexpr std::chrono::nanoseconds kBetweenMoves = std::chrono::milliseconds(1);
-
-}  // namespace
-
-Processors::Processors(int threads)
-    : places_(threads),
+Processors::Processors(int threads, std::chrono::nanoseconds between_moves)
+    : between_moves_(between_moves),
+      places_(threads),
       occupant_(threads > 1 && threads <= static_cast<int>(std::thread::hardware_concurrency())
                     ? sysconf(_SC_NPROCESSORS_CONF)
                     : 0) {}
@@ -32,8 +27,8 @@ bool Processors::enter(int thread) {
     occupant_[here] = thread;
     return false;
   }
-  const int64_t now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-  if (place.moved_at != 0 && now - place.moved_at < kBetweenMoves.count()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (place.moved_at && now - *place.moved_at < between_moves_) return false;
   place.moved_at = now;
   return move();
 }

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
+#include <chrono>
+#include <optional>
 #include <vector>
 
 namespace faultline {
@@ -11,21 +12,21 @@ namespace faultline {
 // with another one is moved; where it may run is as it was afterwards, so that other programs find room too.
 class Processors {
  public:
-  // For threads 0 .. threads - 1. Does nothing where they have not a processor each.
-  explicit Processors(int threads);
+  // For threads 0 .. threads - 1, each moved once in so long at most. Does nothing where they have not a processor each.
+  explicit Processors(int threads, std::chrono::nanoseconds between_moves = std::chrono::milliseconds(1));
 
-  // Said by a thread as it begins its share. Thread 0, the caller's, is not moved. Returns whether the thread was. A
-  // thread is moved once in a millisecond at most.
+  // Said by a thread as it begins its share. Thread 0, the caller's, is not moved. Returns whether the thread was.
   bool enter(int thread);
 
  private:
   struct alignas(64) Place {
     std::atomic<int> processor{-1};  // where the thread was last
-    int64_t moved_at = 0;            // ns
+    std::optional<std::chrono::steady_clock::time_point> moved_at = {};
   };
 
   bool move() const;
 
+  std::chrono::nanoseconds between_moves_;
   std::vector<Place> places_;               // of the threads
   std::vector<std::atomic<int>> occupant_;  // of each processor, the thread that entered there last
 };

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -58,7 +59,7 @@ TEST_CASE(
   // The system may move the thread by itself before it enters: then once more.
   bool found = false;
   for (int i = 0; i < 100 && !found; ++i) {
-    Processors processors(2);
+    Processors processors(2, std::chrono::hours(1));
     CHECK_FALSE(processors.enter(0));
     CHECK_FALSE(processors.enter(0));
     const Entered entered = enter_beside(processors, anywhere, here);
