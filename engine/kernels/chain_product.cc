@@ -162,9 +162,8 @@ class ChainProduct {
     const int64_t outputs = args_.M * args_.N;
     if (plan_.ranges() < kRangesOfThread * threads_) return false;
     if (outputs <= kFewOutputs) return true;
-    const int64_t in_cache = l2_cache_bytes() / static_cast<int64_t>(sizeof(float)) / kRangesOfThread;
     return sequence_ && threads_ > 1 && left_.size <= most_rows() && right_.size <= kTileColumns &&
-           outputs <= in_cache;
+           results_in_cache(outputs) >= kRangesOfThread;
   }
 
   // Tiles as equal as can be, as many for each thread.

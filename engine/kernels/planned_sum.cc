@@ -21,7 +21,7 @@ constexpr int64_t kWorkOfLeaf = 1 << 20;
 // So many tiles for each thread leave enough to take over from a slow one.
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kLine = 16;  // floats in a line of the cache
-// A thread adds results to so many lines at least, and asks for the lines of so many results ahead.
+// A thread joins results for so many lines at least, and asks for the lines of so many results ahead.
 constexpr int64_t kLinesOfPiece = 32, kResultsAhead = 4;
 // The sums of leaves that are kept at most, of all tiles.
 constexpr int64_t kKeptSums = 1 << 22;
@@ -42,17 +42,22 @@ void run_tiles(const TiledSum& sum) {
   });
 }
 
+// How many of the lines of sums, to which `values` are added in all, are worth a thread.
+int64_t grain_of_join(int64_t lines, int64_t values) {
+  return std::max(kLinesOfPiece, thread_grain(lines, kMoveWork * values));
+}
+
 // Adds `count` results of n values each to n sums, one after the other; each thread to its share of the sums.
 void add_results(const TiledSum& sum, const float* results, int64_t count, int64_t n, float* sums) {
   const int64_t lines = ceil_div(n, kLine);
-  const int64_t grain = std::max(kLinesOfPiece, thread_grain(lines, kMoveWork * count * n));
-  parallel_for(sum.kernel, lines, grain, [&](int64_t first_line, int64_t last_line) {
-    const int64_t begin = first_line * kLine, end = std::min(last_line * kLine, n);
-    for (const float* values = results; values < results + count * n; values += n) {
-      for (int64_t i = begin; i < end; i += kLine) hwy::Prefetch(values + kResultsAhead * n + i);
-      for (int64_t i = begin; i < end; ++i) sums[i] += values[i];
-    }
-  });
+  parallel_for(sum.kernel, lines, grain_of_join(lines, count * n),
+               [&](int64_t first_line, int64_t last_line) {
+                 const int64_t begin = first_line * kLine, end = std::min(last_line * kLine, n);
+                 for (const float* values = results; values < results + count * n; values += n) {
+                   for (int64_t i = begin; i < end; i += kLine) hwy::Prefetch(values + kResultsAhead * n + i);
+                   for (int64_t i = begin; i < end; ++i) sums[i] += values[i];
+                 }
+               });
 }
 
 // The ranges of each tile, a sequence, so many at a time that the caches hold their results. A range that is next in the
@@ -61,8 +66,8 @@ void add_results(const TiledSum& sum, const float* results, int64_t count, int64
 void run_tiles_and_ranges(const TiledSum& sum) {
   const std::vector<KPlan::Range> ranges = sum.plan->in_order();
   const int64_t n = sum.tile_elements, all = ranges.size();
-  const int64_t of_thread = l2_cache_bytes() / static_cast<int64_t>(sizeof(float)) / (sum.tiles * n);
-  const int64_t most = std::min(std::max(of_thread, kRangesOfThread) * threads(), all);
+  const int64_t of_thread = std::max(results_in_cache(sum.tiles * n), kRangesOfThread);
+  const int64_t most = std::min(of_thread * threads(), all);
   const Scratch sums(sum.tiles * n), results(sum.tiles * most * n);
   std::vector<std::atomic<int64_t>> added(sum.tiles);  // ranges of a tile
   for (int64_t first = 0; first < all; first += most) {
@@ -117,7 +122,7 @@ void run_tiles_and_parts(const TiledSum& sum, bool whole_leaves) {
   for (int64_t tile = 0; tile < sum.tiles; ++tile) {
     const float* const of_tile = results.data() + tile * count * n;
     // Each thread joins its share of the elements.
-    const int64_t grain = thread_grain(lines, kMoveWork * count * n);
+    const int64_t grain = grain_of_join(lines, count * n);
     parallel_for(sum.kernel, lines, grain, [&](int64_t begin, int64_t end) {
       const int64_t first = begin * kLine, size = std::min(end * kLine, n) - first;
       const auto result = [&](const KPlan::Range& part) { return of_tile + part.begin * n + first; };
@@ -148,6 +153,10 @@ bool is_sequence(const KPlan& plan, const KFormats& formats) {
   if (formats.accumulate != Dtype::kF32 || formats.parts != Dtype::kF32) return false;
   if (plan.leaves.size() == 1) return true;
   return plan.join == KPlan::Join::kChain && plan.ranges() == static_cast<int64_t>(plan.leaves.size());
+}
+
+int64_t results_in_cache(int64_t outputs) {
+  return l2_cache_bytes() / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(outputs, 1);
 }
 
 int64_t thread_grain(int64_t items, int64_t work) {

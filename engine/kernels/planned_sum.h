@@ -34,6 +34,9 @@ void run_tiled_sum(const TiledSum& sum);
 // Ranges of a sequence that a thread takes at a time at least, where threads share them.
 inline constexpr int64_t kRangesOfThread = 4;
 
+// Results of so many outputs that the L2 cache of a thread's core holds.
+int64_t results_in_cache(int64_t outputs);
+
 // How many of `items`, which together take `work` multiply-adds, are worth a thread.
 int64_t thread_grain(int64_t items, int64_t work);
 

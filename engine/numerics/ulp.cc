@@ -9,8 +9,6 @@
 namespace faultline {
 namespace {
 
-constexpr int kTf32CutBits = 13;
-
 uint64_t low_bits(int count) { return (uint64_t{1} << count) - 1; }
 
 template <class T>

@@ -23,6 +23,9 @@ double value_of(uint64_t bits, Dtype dtype);
 // larger.
 int64_t ulp_distance(double a, double b, Dtype dtype);
 
+// A tf32 is stored as an f32 whose low bits do not count.
+inline constexpr int kTf32CutBits = 13;
+
 // The bit pattern of a value as it is stored.
 template <class T>
 inline uint64_t stored_bits(T value) {
@@ -42,7 +45,6 @@ inline int64_t stored_ulp_distance(T a, T b, Dtype dtype) {
   const double x = widen(a), y = widen(b);
   if (x != x || y != y) return x != x && y != y ? 0 : kMost;
   constexpr uint64_t kSign = uint64_t{1} << (8 * sizeof(T) - 1);
-  constexpr int kTf32CutBits = 13;
   // The values in order, -0 and +0 at 0, the next one at 1.
   const auto position = [cut = dtype == Dtype::kTf32 ? kTf32CutBits : 0](T value) {
     const uint64_t bits = stored_bits(value);
