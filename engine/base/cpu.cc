@@ -34,7 +34,13 @@ constexpr InstructionSet kInstructionSets[] = {
 
 const InstructionSet* restricted_to = nullptr;  // Set before kernels run; null means the best.
 
-bool is_here(const InstructionSet& set) { return hwy::SupportedTargets() & HWY_TARGETS & set.targets; }
+// Looked up once: Highway chooses the best again whenever it is asked.
+int64_t targets_here() {
+  static const int64_t kTargets = hwy::SupportedTargets() & HWY_TARGETS;
+  return kTargets;
+}
+
+bool is_here(const InstructionSet& set) { return targets_here() & set.targets; }
 
 #if defined(__x86_64__)
 constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRounding = 0x6000;
@@ -102,7 +108,7 @@ std::vector<std::string> instruction_sets() {
 
 void set_instruction_set(const std::string& name) {
   if (name.empty()) {
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    hwy::GetChosenTarget().Update(targets_here());
     restricted_to = nullptr;
     return;
   }
@@ -118,9 +124,10 @@ void set_instruction_set(const std::string& name) {
 
 std::string instruction_set() { return restricted_to ? restricted_to->name : instruction_sets().back(); }
 
+bool instruction_set_is_best() { return instruction_set() == instruction_sets().back(); }
+
 bool kernels_use_avx512() {
-  static const bool kHere = hwy::SupportedTargets() & HWY_TARGETS & HWY_AVX3;
-  return restricted_to ? restricted_to->targets == HWY_AVX3 : kHere;
+  return restricted_to ? restricted_to->targets == HWY_AVX3 : targets_here() & HWY_AVX3;
 }
 
 std::string cpu_model() { return cpuinfo_line("model name"); }

@@ -12,8 +12,9 @@ std::vector<std::string> instruction_sets();
 // Restricts the kernels of this process to one instruction set; "" lifts it (the best one is taken).
 // Bits do not depend on it. Throws kUnsupported with what exists.
 void set_instruction_set(const std::string& name);
-std::string instruction_set();  // The one that kernels use now.
-bool kernels_use_avx512();      // Whether that is "avx512".
+std::string instruction_set();   // The one that kernels use now.
+bool instruction_set_is_best();  // Of those that are here.
+bool kernels_use_avx512();       // Whether that is "avx512".
 
 // The processor's brand string, and every instruction set flag that can matter to a result.
 std::string cpu_model();

@@ -1,5 +1,7 @@
 #include "engine/base/cpu.h"
 
+#include <hwy/highway.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cfenv>
@@ -46,9 +48,12 @@ TEST_CASE("cpu: each instruction set of this processor can be chosen, and listin
   CHECK(instruction_set() == all.back());
   for (const std::string& name : all) {
     set_instruction_set(name);
+    const int64_t chosen = hwy::GetChosenTarget().GetIndex();
     CHECK(instruction_set() == name);
     CHECK(instruction_sets() == all);
+    CHECK(kernels_use_avx512() == (name == "avx512"));
     CHECK(instruction_set() == name);
+    CHECK(hwy::GetChosenTarget().GetIndex() == chosen);
   }
   set_instruction_set("");
   CHECK(instruction_set() == all.back());
