@@ -82,11 +82,22 @@ struct F16Step {
 // So many steps of k are asked for at once, as many before they are needed.
 constexpr int64_t kStepsAhead = 16;
 
+// Row i of `rows` adjacent ones, in all lanes. NEON multiplies by a lane of any vector: four rows come with one load.
+HWY_INLINE VF BroadcastRow(const float* data, int i, [[maybe_unused]] int rows) {
+#if HWY_TARGET == HWY_NEON
+  if (rows >= 4) {
+    const int first = std::min(i / 4 * 4, rows - 4);
+    return VF(vdupq_laneq_f32(vld1q_f32(data + first), i - first));
+  }
+#endif
+  return hn::Set(DF(), data[i]);
+}
+
 // The left operand of a panel, from some k on. Of one in memory a panel stays in the cache for all groups of
 // columns; else a group for all panels.
 struct AdjacentLeft {
   static constexpr bool kStaysInCache = false;
-  HWY_INLINE VF at(int64_t k, int i) const { return hn::Set(DF(), data[k * step + i]); }
+  HWY_INLINE VF at(int64_t k, int i, int rows) const { return BroadcastRow(data + k * step, i, rows); }
   HWY_INLINE void advance(int64_t steps) { data += steps * step; }
   HWY_INLINE void prefetch_step(int64_t) const {}
   HWY_INLINE void prefetch_lines(int) const {}
@@ -102,7 +113,7 @@ struct AdjacentLeftInMemory : AdjacentLeft {
 // Every third row has a pointer of its own: the others are one and two steps from it, which addresses can say.
 struct AlongKLeft {
   static constexpr bool kStaysInCache = true;
-  HWY_INLINE VF at(int64_t k, int i) const { return hn::Set(DF(), row[i / 3][k + i % 3 * step]); }
+  HWY_INLINE VF at(int64_t k, int i, int) const { return hn::Set(DF(), row[i / 3][k + i % 3 * step]); }
   HWY_INLINE void advance(int64_t steps) {
     for (const float*& data : row) data += steps;
   }
@@ -120,7 +131,8 @@ struct AlongKLeft {
 template <int run, int group>
 struct GatheredLeft {
   static constexpr bool kStaysInCache = false;
-  HWY_INLINE VF at(int64_t k, int i) const {
+  HWY_INLINE VF at(int64_t k, int i, int rows) const {
+    if constexpr (run == ChainBlock::kWholePanel) return BroadcastRow(row[0] + offset[k], i, rows);
     const float* const value = row[i / run] + offset[k] + i % run * group;
     if constexpr (group == 1) return hn::Set(DF(), *value);
     uint64_t pair;
@@ -203,7 +215,7 @@ HWY_NOINLINE void RegisterChains(const Left& left_begin, const Right& right_begi
       right.prefetch_step(k, vectors);
 #pragma GCC unroll 15
       for (int i = 0; i < rows; ++i) {
-        const VF a = left.at(k, i);
+        const VF a = left.at(k, i, rows);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) sum[i][v] = Step::next(a, column[v], sum[i][v]);
       }
