@@ -8,6 +8,7 @@
 
 #include "bench/basic_block.h"
 #include "bench/suite.h"
+#include "engine/base/cpu.h"
 #include "engine/base/parallel.h"
 #include "harness/digest_observer.h"
 
@@ -51,6 +52,7 @@ class Run {
     recipe.set("train.steps", "1000000", "bench");
     recipe.set("ledger.underflow_every", "0", "bench");
     recipe.set("ledger.detail", detail, "bench");
+    recipe.set("runtime.instruction_set", instruction_set(), "bench");
     recipe.set("runtime.threads", std::to_string(threads), "bench");
     return recipe;
   }

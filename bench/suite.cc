@@ -111,13 +111,15 @@ Suite::Suite(int argc, char** argv, const Title& title) : title_(title), quiet_(
   std::vector<std::string> flags = {argv[0], "--benchmark_repetitions=11", "--benchmark_min_time=0.02",
                                     "--benchmark_enable_random_interleaving=true"};
   flags.insert(flags.end(), title.flags.begin(), title.flags.end());
-  const std::string json = "--json=", patience = "--patience=";
+  const std::string json = "--json=", patience = "--patience=", set = "--instruction_set=";
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     if (flag.starts_with(json))
       json_path_ = flag.substr(json.size());
     else if (flag.starts_with(patience))
       quiet_ = Quiet(seconds(title.program, flag.substr(patience.size())));
+    else if (flag.starts_with(set))
+      set_instruction_set(flag.substr(set.size()));
     else
       flags.push_back(flag);
   }
@@ -128,7 +130,8 @@ Suite::Suite(int argc, char** argv, const Title& title) : title_(title), quiet_(
   if (count > 1) {
     throw Error(
         ErrorCode::kArgument, title.program,
-        fmt::format("unknown option {}; it takes --json=FILE, --patience=SECONDS and Google Benchmark's",
+        fmt::format("unknown option {}; it takes --json=FILE, --patience=SECONDS, --instruction_set=NAME and "
+                    "Google Benchmark's",
                     arguments[1]));
   }
   result_ = {{"program", title.program},   {"meaning", title.meaning}, {"unit", title.unit},

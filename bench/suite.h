@@ -55,7 +55,7 @@ struct Title {
 // One benchmark program. Figures of one row come from one run, in turns: Google Benchmark runs the repetitions
 // of a row's contenders in random order, each when the cores are quiet. Prints each row when it is measured. Takes
 // Google Benchmark's options, --benchmark_filter over "name/threads:n", --json=FILE, and --patience=SECONDS: how long
-// the program may wait for quiet cores in all.
+// the program may wait for quiet cores in all, --instruction_set=NAME: which one we and the others are held to.
 // Throws: kArgument for an option that is unknown.
 class Suite {
  public:

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "bench/suite.h"
+#include "engine/base/cpu.h"
 #include "engine/base/error.h"
 #include "harness/run.h"
 
@@ -44,9 +45,9 @@ const char* const kSweep[] = {"--fresh",
 // Sweeps into a folder, quietly; returns the seconds it took.
 double sweep(const fs::path& folder, int jobs) {
   const fs::path program = fs::canonical("/proc/self/exe").parent_path().parent_path() / "harness/faultline";
-  const std::string count = std::to_string(jobs);
-  std::vector<const char*> arguments = {program.c_str(), "sweep",  "--out",
-                                        folder.c_str(),  "--jobs", count.c_str()};
+  const std::string count = std::to_string(jobs), set = "runtime.instruction_set=" + instruction_set();
+  std::vector<const char*> arguments = {program.c_str(), "sweep",       "--out", folder.c_str(),
+                                        "--jobs",        count.c_str(), "--set", set.c_str()};
   arguments.insert(arguments.end(), std::begin(kSweep), std::end(kSweep));
   arguments.push_back(nullptr);
   const auto start = std::chrono::steady_clock::now();

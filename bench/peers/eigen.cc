@@ -5,10 +5,10 @@
 namespace faultline::bench {
 namespace {
 
-// As our own kernels: the best instruction set of this processor.
+// For the instruction set of our own kernels.
 const EigenKernels& kernels() {
   static const EigenKernels& kernels =
-      instruction_sets().back() == "avx512" ? *faultline_eigen_avx512() : *faultline_eigen_avx2();
+      kernels_use_avx512() ? *faultline_eigen_avx512() : *faultline_eigen_avx2();
   return kernels;
 }
 

@@ -1,6 +1,8 @@
 #include <dnnl.hpp>
 
 #include "bench/peers/peer.h"
+#include "engine/base/cpu.h"
+#include "engine/base/error.h"
 
 extern "C" void omp_set_num_threads(int threads);  // of the OpenMP that oneDNN runs on
 
@@ -16,8 +18,12 @@ const dnnl::engine& engine() {
 }
 
 std::string version() {
-  return std::to_string(DNNL_VERSION_MAJOR) + "." + std::to_string(DNNL_VERSION_MINOR) + "." +
-         std::to_string(DNNL_VERSION_PATCH);
+  const std::string number = std::to_string(DNNL_VERSION_MAJOR) + "." + std::to_string(DNNL_VERSION_MINOR) +
+                             "." + std::to_string(DNNL_VERSION_PATCH);
+  if (instruction_set_is_best()) return number;
+  static const bool kHeld = dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2) == dnnl::status::success;
+  if (!kHeld) throw Error(ErrorCode::kInternal, "onednn", "chose its kernels before it was held to AVX2");
+  return number + ", kernels for AVX2";
 }
 
 memory::desc matrix(int64_t rows, int64_t cols, bool transposed) {

@@ -3,15 +3,28 @@
 #include <cstdlib>
 
 #include "bench/peers/peer.h"
+#include "engine/base/cpu.h"
+
+// Choose its kernels anew. Exported, in none of its headers.
+extern "C" void gotoblas_dynamic_quit();
+extern "C" void gotoblas_dynamic_init();
 
 namespace faultline::bench {
 namespace {
 
+constexpr const char* kChoice = "OPENBLAS_CORETYPE";
+
 std::string version() {
-  if (const char* core = std::getenv("OPENBLAS_CORETYPE")) {
+  if (const char* core = std::getenv(kChoice)) {
     throw Error(
-        ErrorCode::kArgument, "OPENBLAS_CORETYPE",
+        ErrorCode::kArgument, kChoice,
         std::string("is ") + core + ", so that OpenBLAS does not choose its kernels itself; unset it");
+  }
+  if (!instruction_set_is_best()) {
+    setenv(kChoice, "Haswell", 1);
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    unsetenv(kChoice);
   }
   std::string config = openblas_get_config();  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."
   config = config.substr(config.find(' ') + 1);

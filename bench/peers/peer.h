@@ -24,7 +24,9 @@ struct Conv {
 struct Peer {
   static constexpr const char* kKind = "peer";
 
-  std::function<std::string()> version;  // and the kernels that it chose for this processor
+  // Its version and its kernels, which it chooses then: the best, or those for instruction_set() where ours are restricted
+  // to it. Asked for before any work.
+  std::function<std::string()> version;
   std::function<void(int)> set_threads;
   // Makes ready, outside of what is timed; what it returns does the work.
   std::function<std::function<void()>(const Gemm&)> gemm = {};

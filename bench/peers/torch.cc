@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "bench/peers/torch_files.h"
+#include "engine/base/cpu.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 
@@ -73,6 +74,12 @@ TorchWorker::TorchWorker(const std::string& task, const std::string& format, con
   if (process_ == 0) {
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
+    if (!instruction_set_is_best()) {
+      // Of its own kernels, of oneDNN's and of MKL's.
+      setenv("ATEN_CPU_CAPABILITY", "avx2", 1);
+      setenv("ONEDNN_MAX_CPU_ISA", "AVX2", 1);
+      setenv("MKL_ENABLE_INSTRUCTIONS", "AVX2", 1);
+    }
     execvp("python3", const_cast<char**>(arguments.data()));
     _exit(127);
   }

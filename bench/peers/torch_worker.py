@@ -154,7 +154,8 @@ def main():
         torch.utils.deterministic.fill_uninitialized_memory = False
     make_step = {"lenet": lenet_step, "basic_block": basic_block_step}[task]
     inputs = Inputs(folder)
-    print(torch.__version__, flush=True)
+    capability = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
+    print(torch.__version__ + (", kernels for " + capability if capability else ""), flush=True)
     threads = 0
     for line in sys.stdin:
         wanted, steps, anew = map(int, line.split())

@@ -2,6 +2,8 @@
 #include <vector>
 
 #include "bench/peers/peer.h"
+#include "engine/base/cpu.h"
+#include "tests/support/skip.h"
 
 namespace faultline::bench {
 namespace {
@@ -11,6 +13,19 @@ std::vector<float> whole_numbers(int64_t size, int step) {
   std::vector<float> values(size);
   for (int64_t i = 0; i < size; ++i) values[i] = static_cast<float>(i * step % 7 - 3);
   return values;
+}
+
+// The first of this file: a library chooses once.
+TEST_CASE("peers are held to the instruction set that our kernels are held to") {
+  if (instruction_sets() != std::vector<std::string>{"avx2", "avx512"})
+    skip("needs a processor with AVX-512");
+  set_instruction_set("avx2");
+  for (const auto& [name, peer] : Registry<Peer>::instance().entries()) {
+    const std::string version = peer.version();
+    CAPTURE(name, version);
+    CHECK((version.find("AVX2") != std::string::npos || version.ends_with("kernels for Haswell")));
+    CHECK(version == peer.version());
+  }
 }
 
 TEST_CASE("every peer computes the product that the struct says, in each storage order") {
