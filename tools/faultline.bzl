@@ -16,13 +16,16 @@ def faultline_binary(name, copts = [], **kwargs):
     native.cc_binary(name = name, copts = PROCESSOR_COPTS + copts, **kwargs)
 
 def faultline_test(name, srcs, deps, copts = [], **kwargs):
-    """A Catch2 test over the common main, which writes skips with their reason to the JUnit file."""
+    """A Catch2 test over the common main, which writes skips with their reason to the JUnit file.
+
+    Other tests see it: //tests/long runs it elsewhere."""
     native.cc_test(
         name = name,
         srcs = srcs,
         copts = PROCESSOR_COPTS + copts,
         deps = deps + ["//tests/support:catch_main"],
         linkstatic = True,
+        visibility = ["//tests:__subpackages__"],
         **kwargs
     )
 

@@ -104,6 +104,7 @@ TEST_CASE("float environment: workers have ours, whatever the thread that starts
   CHECK(good == 4);
 }
 
+#if defined(__x86_64__)
 TEST_CASE("cpu: extensions of bf16 are found by CPUID as the system lists them") {
   const std::vector<std::string> flags = cpu_flags();
   const auto listed = [&](const char* flag) {
@@ -113,3 +114,4 @@ TEST_CASE("cpu: extensions of bf16 are found by CPUID as the system lists them")
   // The system may list AMX and refuse its registers to this process.
   if (has_amx_bf16()) CHECK((listed("amx_bf16") && listed("amx_tile")));
 }
+#endif
