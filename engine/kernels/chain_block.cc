@@ -254,6 +254,48 @@ void RunWithin(Kernel<Left, Right> kernel, const Left& left, const Right& right,
   for (int64_t i = 0; i < rows; ++i) std::copy_n(whole + i * width, columns, out + i * block.ld);
 }
 
+// A column of a block, the group of the right operand that it lies in, and that group's element for it and k = 0.
+struct Place {
+  int64_t column, group;
+  const float* right;
+};
+
+// The right operand of a panel, and what its chains ask for: what comes next is the next group or, of an operand in
+// memory, the first one of the next steps.
+class SteppedRightOf {
+ public:
+  explicit SteppedRightOf(const ChainBlock& block)
+      : block_(block),
+        panels_(block.last_panel - block.first_panel),
+        times_(ceil_div(block.depth, kStepsAhead)),
+        group_columns_(Block(block.columns).columns),
+        packed_(block.right_step <= block.right_group),
+        next_rows_(packed_ ? 1 : ceil_div(kStepsAhead, std::max<int64_t>(panels_, 1))) {}
+
+  SteppedRight operator()(const Place& place, int64_t panel) const {
+    SteppedRight right{{place.right, block_.right_step}, place.right, 0, 0, {place.right, place.right}};
+    const bool last = place.column + group_columns_ >= block_.columns;
+    if (!(last && packed_)) {
+      right.next_rows = next_rows_;
+      right.next_step = block_.right_step;
+      right.next =
+          (last ? block_.right + block_.depth * block_.right_step : place.right + block_.right_group) +
+          panel * times_ * next_rows_ * block_.right_step;
+    }
+    for (size_t i = 0; i < block_.soon.size(); ++i) {
+      if (block_.soon[i])
+        right.soon[i] = block_.soon[i] + (place.group * panels_ + panel) * times_ * SteppedRight::kLine;
+    }
+    return right;
+  }
+
+ private:
+  const ChainBlock& block_;
+  int64_t panels_, times_, group_columns_;
+  bool packed_;
+  int64_t next_rows_;  // of the next group or step, for each time that a panel asks
+};
+
 template <class Step, class Left, class Right, class LeftOfPanel, class RightOfPanel>
 void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightOfPanel& right_of) {
   static constexpr auto kOne = Kernels<Step, Left, Right, 1>(std::make_index_sequence<Step::kMostRows[0]>());
@@ -263,34 +305,41 @@ void RunPanels(const ChainBlock& block, const LeftOfPanel& left_of, const RightO
   static constexpr auto kFour = Kernels<Step, Left, Right, 4>(std::make_index_sequence<Step::kMostRows[3]>());
   static constexpr std::array<const Kernel<Left, Right>*, 4> kKernels = {kOne.data(), kTwo.data(),
                                                                          kThree.data(), kFour.data()};
-  const int64_t lanes = hn::Lanes(DF()), group = Block(block.columns).columns;
-  const int64_t most_columns = std::min(group, MostVectors(Step::kMostRows) * lanes);
+  const int64_t lanes = hn::Lanes(DF()), group_columns = Block(block.columns).columns;
+  const int64_t most_columns = std::min(group_columns, MostVectors(Step::kMostRows) * lanes);
   const int64_t first = block.panels.begin(block.first_panel);
-  const auto run = [&](int64_t panel, int64_t j) {
+  // Chains may be short, so what is done for each of them divides by nothing unless it cuts a panel.
+  const auto run = [&](int64_t panel, const Place& place) {
     const int64_t begin = block.panels.begin(panel), rows = block.panels.rows(panel);
-    const int64_t columns = std::min(most_columns, block.columns - j), vectors = ceil_div(columns, lanes);
+    const int64_t columns = std::min(most_columns, block.columns - place.column),
+                  vectors = ceil_div(columns, lanes);
     const int64_t most = Step::kMostRows[vectors - 1];
     const int64_t part = rows <= most ? rows : ceil_div(rows, ceil_div(rows, most));
-    const Right right = right_of(j, panel - block.first_panel);
+    const Right right = right_of(place, panel - block.first_panel);
     for (int64_t i = 0; i < rows; i += part) {
       const int64_t n = std::min(part, rows - i);
       const Kernel<Left, Right> kernel = kKernels[vectors - 1][n - 1];
-      float* const out = block.out + (begin - first + i) * block.ld + j;
+      float* const out = block.out + (begin - first + i) * block.ld + place.column;
       if (block.whole_vectors || columns % lanes == 0)
         kernel(left_of(begin, rows, i), right, block.depth, block.adds, out, block.ld);
       else
         RunWithin(kernel, left_of(begin, rows, i), right, block, n, columns, out);
     }
   };
-  if (Left::kStaysInCache) {
-    for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) {
-      for (int64_t j = 0; j < block.columns; j += most_columns) run(panel, j);
+  const auto for_places = [&](const auto& body) {
+    for (int64_t j = 0, group = 0; j < block.columns; j += group_columns, ++group) {
+      const int64_t end = std::min(j + group_columns, block.columns);
+      for (int64_t column = j; column < end; column += most_columns)
+        body(Place{column, group, block.right + group * block.right_group + column - j});
     }
-  } else {
-    for (int64_t j = 0; j < block.columns; j += most_columns) {
-      for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) run(panel, j);
-    }
-  }
+  };
+  const auto for_panels = [&](const auto& body) {
+    for (int64_t panel = block.first_panel; panel < block.last_panel; ++panel) body(panel);
+  };
+  if constexpr (Left::kStaysInCache)
+    for_panels([&](int64_t panel) { for_places([&](const Place& place) { run(panel, place); }); });
+  else
+    for_places([&](const Place& place) { for_panels([&](int64_t panel) { run(panel, place); }); });
 }
 
 template <class Step, int run, int group, class Right, class RightOfPanel>
@@ -317,7 +366,7 @@ void RunGatheredInRuns(const ChainBlock& block, const RightOfPanel& right_of) {
 template <class Step>
 void RunChains(const ChainBlock& block) {
   constexpr int kWholePanel = ChainBlock::kWholePanel;
-  const int64_t first = block.panels.begin(block.first_panel), group = Block(block.columns).columns;
+  const int64_t first = block.panels.begin(block.first_panel);
   // Each from row i of the panel [begin, begin + rows) on.
   const auto panel = [&](int64_t begin, int64_t rows, int64_t i) {
     return AdjacentLeft{block.left + (begin - first) * block.left_depth + block.left_begin * rows + i, rows};
@@ -331,43 +380,22 @@ void RunChains(const ChainBlock& block) {
       left.row[(row - i) / 3] = block.left + (begin + row) * block.left_step;
     return left;
   };
-  const auto right_at = [&](int64_t column) {
-    return block.right + column / group * block.right_group + column % group;
+  const auto in_memory = [&](const Place& place, int64_t) {
+    return SteppedRightInMemory{{place.right, block.right_step}};
   };
-  const auto stepped = [&](int64_t column, int64_t panel) {
-    const int64_t panels = block.last_panel - block.first_panel, times = ceil_div(block.depth, kStepsAhead);
-    const bool packed = block.right_step <= block.right_group, last = column + group >= block.columns;
-    const float* const data = right_at(column);
-    SteppedRight right{{data, block.right_step}, data, 0, 0, {data, data}};
-    // What comes next is the next group or, of one in memory, the first one of the next steps.
-    if (!(last && packed)) {
-      right.next_rows = packed ? 1 : ceil_div(kStepsAhead, panels);
-      right.next_step = block.right_step;
-      right.next = (last ? block.right + block.depth * block.right_step : data + block.right_group) +
-                   panel * times * right.next_rows * block.right_step;
-    }
-    for (size_t i = 0; i < block.soon.size(); ++i) {
-      if (block.soon[i])
-        right.soon[i] = block.soon[i] + (column / group * panels + panel) * times * SteppedRight::kLine;
-    }
-    return right;
-  };
-  const auto in_memory = [&](int64_t column, int64_t) {
-    return SteppedRightInMemory{{right_at(column), block.right_step}};
-  };
-  const auto offset = [&](int64_t column, int64_t) {
-    return OffsetRight{right_at(column), block.right_offset};
+  const auto offset = [&](const Place& place, int64_t) {
+    return OffsetRight{place.right, block.right_offset};
   };
   switch (block.left_layout) {
     case LeftLayout::kPanels:
       if (block.right_offset) return RunPanels<Step, AdjacentLeft, OffsetRight>(block, panel, offset);
-      return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, stepped);
+      return RunPanels<Step, AdjacentLeft, SteppedRight>(block, panel, SteppedRightOf(block));
     case LeftLayout::kGathered:
       if (block.right_offset) return RunGathered<Step, kWholePanel, 1, OffsetRight>(block, offset);
       if (block.left_run == kWholePanel)
-        return RunGathered<Step, kWholePanel, 1, SteppedRight>(block, stepped);
-      if (block.left_group == 2) return RunGatheredInRuns<Step, 2>(block, stepped);
-      return RunGatheredInRuns<Step, 1>(block, stepped);
+        return RunGathered<Step, kWholePanel, 1, SteppedRight>(block, SteppedRightOf(block));
+      if (block.left_group == 2) return RunGatheredInRuns<Step, 2>(block, SteppedRightOf(block));
+      return RunGatheredInRuns<Step, 1>(block, SteppedRightOf(block));
     case LeftLayout::kAdjacent:
       if constexpr (Step::kInMemory)
         return RunPanels<Step, AdjacentLeftInMemory, SteppedRightInMemory>(block, adjacent, in_memory);
