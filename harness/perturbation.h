@@ -28,7 +28,7 @@ struct Perturbation {
 
   std::string meaning;  // one line, for --list and the report
   bool expect_bitwise;  // what a reader should expect: repeat and threads are bitwise, the others part
-  std::string remedy;   // what restores the bits, and what that costs; "" if nothing needs restoring
+  std::string remedy;   // what restores the bits; "" if nothing needs restoring
   std::function<void(Launch&, uint64_t seed, const std::string& variant)> apply;
 
   // The values that it takes for a recipe, each a run of its own; none: it does not apply.

@@ -146,11 +146,18 @@ std::string shades() {
   return html + "</p>";
 }
 
-std::string remedy(const Cell& cell) {
+// What keeps the bits, and beside it what that costs: step times of both runs.
+std::string remedy(const Cell& cell, const Ledger& baseline) {
   const std::string perturbation = column_of(cell.perturbation);
   const auto& registry = Registry<Perturbation>::instance();
   if (!registry.contains(perturbation) || registry.find(perturbation).remedy.empty()) return "";
-  return fmt::format("<p>What keeps the bits: {}.</p>", escaped(registry.find(perturbation).remedy));
+  std::string html = fmt::format("<p>What keeps the bits: {}.", escaped(registry.find(perturbation).remedy));
+  const auto result = baseline.result();
+  if (result && cell.step_time_us > 0) {
+    html += fmt::format(" A step took {:.3g} ms in the baseline, {:.3g} ms under {}.",
+                        result->step_time_us / 1000, cell.step_time_us / 1000, escaped(cell.perturbation));
+  }
+  return html + "</p>";
 }
 
 std::string parted_detail(const ReportData& data, const Cell& cell) {
@@ -188,7 +195,7 @@ std::string parted_detail(const ReportData& data, const Cell& cell) {
              "difference of a weight {:.3g}.</p>",
              v.final_loss_a, v.final_loss_b, 100 * v.accuracy_a, 100 * v.accuracy_b,
              v.largest_weight_difference) +
-         remedy(cell);
+         remedy(cell, a);
 }
 
 // What each seed says, where there are several; the detail is that of the worst.

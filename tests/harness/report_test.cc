@@ -233,6 +233,8 @@ TEST_CASE("report: every cell of the matrix leads to its detail") {
   CHECK_THAT(text, Catch::Contains("added in an order drawn from the seed"));  // what shuffled means
   CHECK_THAT(text, Catch::Contains("plain skipped 2 of 12 steps: 3, 7."));
   CHECK_THAT(text, Catch::Contains("0 01111 0000000001"));
+  CHECK_THAT(text, Catch::Contains("What keeps the bits: reduction.order=ordered") &&
+                       Catch::Contains("A step took 1.05 ms in the baseline, 1.1 ms under shuffled."));
 }
 
 TEST_CASE("report: no name gets out of its place in the page") {
