@@ -66,8 +66,10 @@ void compare_order(Suite& suite, const Shape& shape) {
   const Floats whole = c;
   split_product(gemm, partial);
   check_sums(name, k, whole, c, magnitude);
+  const auto split = [&] { split_product(gemm, partial); };
+  const auto ours = [&] { our_product(gemm); };
   suite.compare_pairs(
-      name, 2, [&] { split_product(gemm, partial); }, [&] { our_product(gemm); }, 100);
+      name, 2, [&] { return split; }, [&] { return ours; }, 100);
 }
 
 // One shape in one storage order. Each peer's result is compared with ours before it is timed.

@@ -30,6 +30,7 @@ using Json = nlohmann::json;
 constexpr std::chrono::milliseconds kSettle{40}, kWarmUp{30};
 // How long a program waits for quiet cores in all, and how often it looks between pairs.
 constexpr double kPatienceSeconds = 60, kLookEverySeconds = 0.1;
+constexpr int kMakings = 6;  // of what is compared in pairs
 
 void rest_and_warm_up(const Contender& contender) {
   std::this_thread::sleep_for(kSettle);
@@ -202,30 +203,37 @@ void Suite::print(const Row& row) {
   std::fflush(stdout);
 }
 
-void Suite::compare_pairs(const std::string& name, int threads, const std::function<void()>& a,
-                          const std::function<void()>& b, int pairs) {
+void Suite::compare_pairs(const std::string& name, int threads, const MakeWork& make_a,
+                          const MakeWork& make_b, int pairs) {
   if (!wants(name, threads)) return;
   const bool of_processor = threads == 1;
-  const auto timed = [&](const std::function<void()>& body) {
+  const auto timed = [&](const Work& work) {
     const double start = now(of_processor);
-    body();
+    work();
     return now(of_processor) - start;
   };
-  a();
-  b();
   std::vector<double> costs;
   double a_sum = 0, b_sum = 0, looked = 0;
-  for (int i = 0; i < pairs; ++i) {
-    if (now(false) - looked > kLookEverySeconds) {
-      quiet_.wait(threads);
-      looked = now(false);
+  for (int making = 0; making < kMakings; ++making) {
+    Work a, b;
+    if (making % 2 == 0) a = make_a();
+    b = make_b();
+    if (!a) a = make_a();
+    a();
+    b();
+    const int last = pairs * (making + 1) / kMakings;
+    for (int i = pairs * making / kMakings; i < last; ++i) {
+      if (now(false) - looked > kLookEverySeconds) {
+        quiet_.wait(threads);
+        looked = now(false);
+      }
+      const bool a_first = i % 2 == 0;  // neither always finds the other's leavings in the cache
+      const double first = timed(a_first ? a : b), second = timed(a_first ? b : a);
+      const double a_time = a_first ? first : second, b_time = a_first ? second : first;
+      costs.push_back(b_time / a_time - 1);
+      a_sum += a_time;
+      b_sum += b_time;
     }
-    const bool a_first = i % 2 == 0;  // neither always finds the other's leavings in the cache
-    const double first = timed(a_first ? a : b), second = timed(a_first ? b : a);
-    const double a_time = a_first ? first : second, b_time = a_first ? second : first;
-    costs.push_back(b_time / a_time - 1);
-    a_sum += a_time;
-    b_sum += b_time;
   }
   const Interval interval = median_interval(costs);
   fmt::print(

@@ -66,10 +66,16 @@ class Suite {
 
   void compare(const Comparison& comparison);
 
+  // Does a piece of work once.
+  using Work = std::function<void()>;
+  // Makes it ready. Where its memory lies moves its time by some tenths of a percent.
+  using MakeWork = std::function<Work()>;
+
   // A and B in turns, `pairs` times: what B costs over A, by the processor's time of this process (one thread)
-  // or by the clock. Prints the median of the pairs' ratios with its 95 % interval.
-  void compare_pairs(const std::string& name, int threads, const std::function<void()>& a,
-                     const std::function<void()>& b, int pairs);
+  // or by the clock. Both are made anew several times, either one first, so that their memory lies elsewhere. Prints
+  // the median of the pairs' ratios with its 95 % interval.
+  void compare_pairs(const std::string& name, int threads, const MakeWork& make_a, const MakeWork& make_b,
+                     int pairs);
 
   void library(const std::string& name, const std::string& version);  // into the manifest
   void note(const std::string& sentence);                             // printed, and kept beside the rows

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <memory>
 #include <optional>
 
 #include "amp/policy.h"
@@ -179,9 +180,11 @@ void cost(Suite& suite, const std::string& name, int threads, const std::string&
           const std::string& with, const std::string& without) {
   if (!suite.wants(name, threads)) return;
   apply_runtime(lenet(threads));
-  Trainer a(lenet(threads, {{path, without}})), b(lenet(threads, {{path, with}}));
+  const auto make = [&](const std::string& value) -> Suite::Work {
+    return [trainer = std::make_shared<Trainer>(lenet(threads, {{path, value}}))] { trainer->step(); };
+  };
   suite.compare_pairs(
-      name, threads, [&] { a.step(); }, [&] { b.step(); }, kPairs);
+      name, threads, [&] { return make(without); }, [&] { return make(with); }, kPairs);
 }
 
 void costs(Suite& suite, int threads) {
@@ -194,12 +197,14 @@ void costs(Suite& suite, int threads) {
     const std::string name = slower + ", not " + here;
     if (!suite.wants(name, threads)) continue;
     Trainer trainer(lenet(threads));
-    const auto step_on = [&](const std::string& set) {
-      set_instruction_set(set);
-      trainer.step();
+    const auto step_on = [&](const std::string& set) -> Suite::Work {
+      return [&, set] {
+        set_instruction_set(set);
+        trainer.step();
+      };
     };
     suite.compare_pairs(
-        name, threads, [&] { step_on(here); }, [&] { step_on(slower); }, kPairs);
+        name, threads, [&] { return step_on(here); }, [&] { return step_on(slower); }, kPairs);
     set_instruction_set(here);
   }
 }

@@ -19,7 +19,7 @@
 namespace faultline::harness {
 namespace {
 
-using Steps = std::vector<StepRecord>;
+using Steps = std::vector<LedgerStep>;
 
 // A replay takes the threads and the instruction set of its run; they are put back here.
 class RuntimeGuard {

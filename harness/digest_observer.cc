@@ -29,13 +29,12 @@ void DigestObserver::on_op(const OpEvent& event) {
   }
 }
 
-DigestObserver::Promises DigestObserver::of(const std::vector<const Tensor*>& tensors) {
-  Promises digests;
+void DigestObserver::digest(TensorList tensors, Promises& digests) {
+  digests.clear();
   append(tensors, digests);
-  return digests;
 }
 
-void DigestObserver::append(const std::vector<const Tensor*>& tensors, Promises& digests) {
+void DigestObserver::append(TensorList tensors, Promises& digests) {
   if (known_.empty()) return queue_.add(tensors, digests);
   const size_t begin = digests.size();
   fresh_.clear();
@@ -51,20 +50,21 @@ void DigestObserver::append(const std::vector<const Tensor*>& tensors, Promises&
   }
 }
 
-void DigestObserver::begin_step() {
-  entries_.clear();
-  digests_.clear();
+void DigestObserver::begin_step(const std::vector<Entry>& leaves, Promises& digests) {
+  entries_ = leaves;
+  digests_.swap(digests);
+  digests.clear();
   outputs_named_ = 0;
-}
-
-void DigestObserver::add_leaf(const EntryName& name, const DigestQueue::Promise& digest) {
-  entries_.push_back({name, {}});
-  digests_.push_back(digest);
 }
 
 void DigestObserver::add_leaf(const Entry& leaf) {
   entries_.push_back(leaf);
   digests_.emplace_back();
+}
+
+void DigestObserver::add_leaves(std::span<const EntryName> names, TensorList tensors) {
+  for (const EntryName& name : names) entries_.push_back({name, {}});
+  append(tensors, digests_);
 }
 
 void DigestObserver::add_output(std::initializer_list<std::string_view> name) {

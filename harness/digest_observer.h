@@ -1,6 +1,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,14 +20,15 @@ class DigestObserver : public Observer {
  public:
   using Promises = std::vector<DigestQueue::Promise>;
 
-  void begin_step();  // forgets entries that nobody took: the step before threw
+  // Begins a step with its first leaves, and takes over their digests. Forgets entries that nobody took: the step before
+  // threw.
+  void begin_step(const std::vector<Entry>& leaves, Promises& digests);
+  void add_leaf(const Entry& leaf);
+  void add_leaves(std::span<const EntryName> names, TensorList tensors);
   void on_op(const OpEvent& event) override;
 
-  // Returns the digests of tensors, known or to come.
-  Promises of(const std::vector<const Tensor*>& tensors);
-
-  void add_leaf(const EntryName& name, const DigestQueue::Promise& digest);
-  void add_leaf(const Entry& leaf);
+  // Sets the digests of tensors, known or to come.
+  void digest(TensorList tensors, Promises& digests);
 
   // Returns the entries of the step, their digests taken.
   std::vector<Entry> take_entries();
@@ -39,7 +41,7 @@ class DigestObserver : public Observer {
   };
 
   void add_output(std::initializer_list<std::string_view> name);  // its digest comes then
-  void append(const std::vector<const Tensor*>& tensors, Promises& digests);
+  void append(TensorList tensors, Promises& digests);
 
   // The digest of a tensor that is known, or of nothing.
   DigestQueue::Promise find(const Tensor& tensor) const;

@@ -15,8 +15,11 @@
 namespace faultline::harness {
 namespace {
 
-// A program that is killed loses the steps since the last commit, at most so many.
-constexpr int64_t kStepsPerCommit = 64;
+// A program that is killed loses the steps since the last commit, about so much of its time.
+constexpr int64_t kMicrosecondsPerCommit = 1'000'000;
+
+// Steps that wait to be written together: what a step does once finds its code and data out of the caches.
+constexpr size_t kMostWaiting = 64;
 
 // Everything of a step is one row: `layout` names its entries (the same list step after step), `digests`
 // holds theirs. SQLite does not wait for the disk: a machine that loses its power may lose the file.
@@ -49,13 +52,6 @@ Digest digest_from(std::string_view blob, const std::string& path) {
     throw Error(ErrorCode::kData, path, "holds a digest of the wrong size");
   std::memcpy(digest.bytes.data(), blob.data(), blob.size());
   return digest;
-}
-
-std::string packed(const std::vector<Entry>& entries) {
-  std::string bytes(entries.size() * sizeof(Digest), '\0');
-  char* to = bytes.data();
-  for (const Entry& entry : entries) to = std::ranges::copy(entry.digest.bytes, to).out;
-  return bytes;
 }
 
 // The entries of steps. Most have the names of the step before.
@@ -92,21 +88,21 @@ class EntryReader {
   std::vector<EntryName> names_;  // that text_ holds
 };
 
+std::string packed(const std::vector<Entry>& entries) {
+  std::string bytes(entries.size() * sizeof(Digest), '\0');
+  char* to = bytes.data();
+  for (const Entry& entry : entries) to = std::ranges::copy(entry.digest.bytes, to).out;
+  return bytes;
+}
+
 std::string names_of(const std::vector<Entry>& entries) {
   Json names = Json::array();
   for (const Entry& entry : entries) names.push_back(entry.name.text());
   return names.dump();
 }
 
-// A step that waits to be written.
-struct Row {
-  StepRecord record;  // without its entries
-  int64_t layout;
-  std::string digests;
-};
-
-StepRecord read_step(const Statement& row, const std::string& path) {
-  StepRecord record;
+LedgerStep read_step(const Statement& row, const std::string& path) {
+  LedgerStep record;
   record.step = row.integer(0);
   record.lr = row.real(1);
   record.advances = row.integer(2);
@@ -165,14 +161,16 @@ struct LedgerWriter::Parts {
     return last_layout = find.integer(0);
   }
 
-  void write(const Row& row) {
-    const StepRecord& r = row.record;
+  void write(const StepRecord& r) {
+    const Digest digest = step_digest(r);
+    root = chain_root(root, digest);
+    const std::string digests = packed(r.entries);
     add_step.bind(r.step).bind(r.lr).bind(r.advances).bind(r.scale).bind(int64_t{r.overflow});
     add_step.bind(r.first_nonfinite).bind(r.nonfinite_element).bind(int64_t{r.skipped}).bind(r.decision);
-    add_step.bind(double{r.loss}).bind(int64_t{std::bit_cast<uint32_t>(r.loss)}).bind(row.layout);
-    add_step.bind_blob(row.digests.data(), row.digests.size());
-    add_step.bind_blob(r.digest.bytes.data(), r.digest.bytes.size());
-    add_step.bind_blob(r.root.bytes.data(), r.root.bytes.size()).bind(r.time_us);
+    add_step.bind(double{r.loss}).bind(int64_t{std::bit_cast<uint32_t>(r.loss)}).bind(layout_of(r.entries));
+    add_step.bind_blob(digests.data(), digests.size());
+    add_step.bind_blob(digest.bytes.data(), digest.bytes.size());
+    add_step.bind_blob(root.bytes.data(), root.bytes.size()).bind(r.time_us);
     add_step.run();
     for (const auto& [tensor, count] : r.underflow) {
       add_underflow.bind(r.step)
@@ -184,15 +182,15 @@ struct LedgerWriter::Parts {
     }
   }
 
-  // Writes the steps that wait, together: SQLite between two steps would find its code and pages out of the caches.
-  void write_rows() {
-    for (const Row& row : rows) write(row);
-    rows.clear();
+  void write_waiting() {
+    for (const StepRecord& record : waiting) write(record);
+    waiting.clear();
   }
 
   void commit() {
-    write_rows();
+    write_waiting();
     database.execute("COMMIT; BEGIN");
+    uncommitted_us = 0;
   }
 
   Database database;
@@ -200,7 +198,9 @@ struct LedgerWriter::Parts {
   Statement add_step, add_underflow, add_snapshot;
   std::vector<EntryName> last_entries;
   int64_t last_layout = 0;
-  std::vector<Row> rows;
+  Digest root;  // of the steps that are written
+  std::vector<StepRecord> waiting;
+  int64_t uncommitted_us = 0;  // what those took that are not committed
 };
 
 LedgerWriter::LedgerWriter(const std::string& path, const Json& manifest)
@@ -214,7 +214,7 @@ LedgerWriter::LedgerWriter(const std::string& path, const Json& manifest)
 LedgerWriter::~LedgerWriter() {
   if (!parts_) return;
   try {
-    parts_->write_rows();
+    parts_->write_waiting();
   } catch (const Error&) {
     // What could be written is committed.
   }
@@ -222,11 +222,11 @@ LedgerWriter::~LedgerWriter() {
 }
 
 void LedgerWriter::add(StepRecord record) {
-  const int64_t layout = parts_->layout_of(record.entries);
-  std::string digests = packed(record.entries);
-  record.entries.clear();
-  parts_->rows.push_back({std::move(record), layout, std::move(digests)});
-  if (static_cast<int64_t>(parts_->rows.size()) == kStepsPerCommit) parts_->commit();
+  Parts& p = *parts_;
+  p.uncommitted_us += record.time_us;
+  p.waiting.push_back(std::move(record));
+  if (p.uncommitted_us >= kMicrosecondsPerCommit) p.commit();
+  if (p.waiting.size() >= kMostWaiting) p.write_waiting();
 }
 
 void LedgerWriter::add_snapshot(int64_t step, const std::vector<std::pair<std::string, Tensor>>& parameters) {
@@ -243,7 +243,7 @@ void LedgerWriter::close(const RunResult& result, const std::map<std::string, ui
     Statement add_draw(parts_->database, "INSERT INTO draws VALUES(?1,?2)");
     add_draw.bind(stream).bind(static_cast<int64_t>(count)).run();
   }
-  parts_->write_rows();
+  parts_->write_waiting();
   parts_->set_meta("result", to_json(result).dump());
   parts_->set_meta("final_names", names_of(final_state));
   Json hex = Json::array();
@@ -316,7 +316,7 @@ void Ledger::check_steps() const {
   Digest root;
   int64_t next = 0;
   for (; rows.step() && rows.integer(0) == next; ++next) {
-    StepRecord record = read_step(rows, path());
+    LedgerStep record = read_step(rows, path());
     record.entries = entries.read(rows.blob(13), rows.blob(14));
     root = chain_root(root, record.digest);
     if (record.digest != step_digest(record) || record.root != root) {
@@ -356,16 +356,16 @@ int64_t Ledger::size() const {
   return count.integer(0);
 }
 
-StepRecord Ledger::step(int64_t step) const {
+LedgerStep Ledger::step(int64_t step) const {
   Statement row(parts_->database, (kSelectSteps + " WHERE step = ?1").c_str());
   if (!row.bind(step).step()) refuse_step(step);
-  StepRecord record = read_step(row, path());
+  LedgerStep record = read_step(row, path());
   record.entries = EntryReader(path()).read(row.blob(13), row.blob(14));
   return record;
 }
 
-std::vector<StepRecord> Ledger::steps() const {
-  std::vector<StepRecord> steps;
+std::vector<LedgerStep> Ledger::steps() const {
+  std::vector<LedgerStep> steps;
   const std::string sql = fmt::format("SELECT {} FROM steps ORDER BY step", kStepColumns);
   Statement rows(parts_->database, sql.c_str());
   while (rows.step()) steps.push_back(read_step(rows, path()));

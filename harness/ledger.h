@@ -19,8 +19,14 @@ struct RunResult {
   double step_time_us = 0;  // median
 };
 
-// Writes one run's ledger: one SQLite file. Steps are committed in groups, so that an interrupted ledger is
-// readable up to its last group. Throws kIo with the path when the system refuses a write.
+// A step as a ledger keeps it.
+struct LedgerStep : StepRecord {
+  Digest digest;  // of the step
+  Digest root;    // of the steps up to it
+};
+
+// Writes one run's ledger: one SQLite file. Steps are digested, chained and committed in groups, of about a second, so
+// that an interrupted ledger is readable up to its last group. Throws kIo with the path when the system refuses a write.
 class LedgerWriter {
  public:
   // Refuses an existing file. `manifest` is kept inside too.
@@ -54,8 +60,8 @@ class Ledger {
   std::map<std::string, uint64_t> draws() const;
 
   int64_t size() const;                   // steps written
-  StepRecord step(int64_t step) const;    // with entries
-  std::vector<StepRecord> steps() const;  // without entries, cheap
+  LedgerStep step(int64_t step) const;    // with entries
+  std::vector<LedgerStep> steps() const;  // without entries, cheap
   std::vector<Entry> final_state() const;
   std::vector<int64_t> snapshot_steps() const;
   // Parameters at the start of `step` (the last one: after the run).

@@ -1,8 +1,10 @@
 #include "harness/trainer.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -224,11 +226,15 @@ Digest step_digest(const StepRecord& r) {
     parts.push_back(entry.name.digest());
     parts.push_back(entry.digest);
   }
-  const std::string verdict = fmt::format("{} {} {} {} {} {} {} {}", r.step, std::bit_cast<uint64_t>(r.lr),
-                                          r.advances, std::bit_cast<uint64_t>(r.scale), r.overflow,
-                                          r.first_nonfinite, r.nonfinite_element, r.skipped);
-  parts.push_back(digest_text(verdict));
-  parts.push_back(digest(Tensor::full({}, Dtype::kF32, r.loss)));
+  // A step's code is long: whatever runs once in it is read from afar, so it should be short.
+  fmt::memory_buffer verdict;
+  fmt::format_to(std::back_inserter(verdict), FMT_COMPILE("{} {} {} {} {} {} {} {}"), r.step,
+                 std::bit_cast<uint64_t>(r.lr), r.advances, std::bit_cast<uint64_t>(r.scale), r.overflow,
+                 r.first_nonfinite, r.nonfinite_element, r.skipped);
+  parts.push_back(digest_bytes(verdict.data(), verdict.size()));
+  thread_local Tensor loss = Tensor::zeros({}, Dtype::kF32);
+  *loss.mutable_data<float>() = r.loss;
+  parts.push_back(digest(loss));
   return digest_chain(parts.data(), parts.size());
 }
 
@@ -295,28 +301,31 @@ struct Trainer::Parts {
 
   // Digests the state that the next step starts from, while what the update wrote is still in the caches.
   void digest_state() {
-    std::vector<const Tensor*> values;
-    values.reserve(state_names.size());
-    visit_state([&](const std::string&, const Tensor& value) { values.push_back(&value); });
-    state_digests = digests.of(values);
-    if (state_names.size() == values.size()) return;
-    state_names.clear();
-    visit_state([&](const std::string& name, const Tensor&) { state_names.push_back(leaf_name(name)); });
+    state.clear();
+    visit_state([&](const std::string&, const Tensor& value) { state.push_back(&value); });
+    digests.digest(state, state_digests);
+    if (state_leaves.size() == state.size()) return;
+    state_leaves.clear();
+    visit_state([&](const std::string& name, const Tensor&) {
+      state_leaves.push_back({leaf_name(name), {}});
+    });
   }
 
   // Digests what the coming step starts from into the record, and shows it to the witness.
   void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) {
-    std::vector<double> counts;
-    for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
-    draws.set(counts);
+    // A stream's count stays as it is: what changes them is another stream.
+    if (draws.kept.size() != sampler.draws().size()) {
+      std::vector<double> counts;
+      for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));
+      draws.set(counts);
+    }
     scale_used.set(record.scale);
     lr.set(record.lr);
     const NumbersLeaf* const numbers[] = {&draws, &scale_used, &lr};
     if (digested) {
       if (state_digests.empty()) digest_state();
-      for (size_t i = 0; i < state_names.size(); ++i) digests.add_leaf(state_names[i], state_digests[i]);
-      const DigestObserver::Promises inputs = digests.of({&batch.x, &batch.labels});
-      for (size_t i = 0; i < inputs.size(); ++i) digests.add_leaf(batch_names[i], inputs[i]);
+      digests.begin_step(state_leaves, state_digests);
+      digests.add_leaves(batch_names, std::array{&batch.x, &batch.labels});
       for (const NumbersLeaf* leaf : numbers) digests.add_leaf(leaf->entry);
     }
     if (!witness) return;
@@ -369,12 +378,12 @@ struct Trainer::Parts {
   amp::ScalerState scale;
   int64_t next = 0, advances = 0;
   DigestObserver digests;
-  // Of the state as it is between two steps, as visit_state has it; digests may be missing.
-  std::vector<EntryName> state_names;
+  // Of the state as it is between two steps, as visit_state has it. Digests may be missing.
+  std::vector<const Tensor*> state;
+  std::vector<Entry> state_leaves;
   DigestObserver::Promises state_digests;
   const EntryName batch_names[2] = {leaf_name("batch/x"), leaf_name("batch/labels")};
   NumbersLeaf draws{"draws"}, scale_used{"scale"}, lr{"lr"};
-  Digest root;
   Witness* witness = nullptr;
 };
 
@@ -405,7 +414,6 @@ StepRecord Trainer::step() {
   const models::Batch batch = p.data->train.batch(p.sampler.batch(record.step));
 
   const Detail detail = harness::detail(p.recipe);
-  p.digests.begin_step();
   FanOut observers;
   if (detail != Detail::kOff || p.witness) p.take_leaves(batch, detail != Detail::kOff, record);
   amp::UnderflowObserver underflow;
@@ -423,8 +431,6 @@ StepRecord Trainer::step() {
   record.underflow = underflow.counts();
   p.advance(record);
   record.entries = p.digests.take_entries();
-  record.digest = step_digest(record);
-  record.root = p.root = chain_root(p.root, record.digest);
   ++p.next;
   record.time_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();

@@ -30,14 +30,13 @@ struct StepRecord {
   std::string decision;  // one sentence: what was done about the rate and why; "" on ordinary steps
   float loss = 0;
   std::vector<Entry> entries;  // in the order in which they came to be: leaves first, then ops
-  Digest digest;               // over the entries, loss and verdict
-  Digest root;                 // H(root[s - 1], digest)
   int64_t time_us = 0;
   std::map<std::string, amp::UnderflowCount> underflow;  // measured on some steps only, per gradient tensor
 };
 
-// Digest of a step from its parts; any bit of any part changes it.
+// Digest of a step over its entries, loss and verdict; any bit of any part changes it.
 Digest step_digest(const StepRecord& record);
+// Root of the steps up to one, from the root before it and its digest: H(root[s - 1], digest).
 Digest chain_root(const Digest& previous, const Digest& step);
 
 // Trains one recipe step by step, in this process. Two trainers of equal recipes give equal bits.

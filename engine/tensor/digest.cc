@@ -104,9 +104,15 @@ Digest digest_header(const Tensor& tensor) {
   return digest_bytes(header.data(), size * sizeof(int64_t));
 }
 
+Digest digest_elements(Dtype dtype, const std::byte* bytes, int64_t size_bytes) {
+  return visit(dtype, [&]<class T>() {
+    return digest_elements(reinterpret_cast<const T*>(bytes), size_bytes / static_cast<int64_t>(sizeof(T)));
+  });
+}
+
 }  // namespace
 
-void DigestBlocks::begin(const std::vector<const Tensor*>& tensors, bool keeps) {
+void DigestBlocks::begin(TensorList tensors, bool keeps) {
   elements_.clear();
   blocks_.clear();
   parts_.clear();
@@ -133,10 +139,7 @@ void DigestBlocks::begin(const std::vector<const Tensor*>& tensors, bool keeps) 
 
 void DigestBlocks::digest_block(int64_t i) {
   const Block& block = blocks_[i];
-  parts_[block.part] = visit(block.dtype, [&]<class T>() {
-    return digest_elements(reinterpret_cast<const T*>(block.bytes),
-                           block.size_bytes / static_cast<int64_t>(sizeof(T)));
-  });
+  parts_[block.part] = digest_elements(block.dtype, block.bytes, block.size_bytes);
 }
 
 // A large tensor is shared as parallel_for shares it among the threads that write it: what another core has in its
@@ -157,16 +160,29 @@ void DigestBlocks::end() {
   }
 }
 
-const std::vector<Digest>& DigestBlocks::digest_now(const std::vector<const Tensor*>& tensors) {
+const std::vector<Digest>& DigestBlocks::digest_now(TensorList tensors) {
   begin(tensors, false);
   digest_all();
   end();
   return digests_;
 }
 
+// On one thread each tensor in turn: the lists of DigestBlocks would be read from far caches, step after step.
 Digest digest(const Tensor& tensor) {
-  thread_local DigestBlocks blocks;  // keeps its memory
-  return blocks.digest_now({&tensor})[0];
+  if (threads() > 1 && tensor.size_bytes() > kBytesPerThread) {
+    thread_local DigestBlocks blocks;  // keeps its memory
+    return blocks.digest_now(std::array{&tensor})[0];
+  }
+  if (!tensor.is_contiguous()) return digest(tensor.contiguous());
+  const auto* const bytes = static_cast<const std::byte*>(tensor.raw());
+  const int64_t size_bytes = tensor.size_bytes();
+  thread_local std::vector<Digest> parts;
+  parts.assign(1, digest_header(tensor));
+  for (int64_t begin = 0; begin < size_bytes; begin += kBlockBytes) {
+    parts.push_back(
+        digest_elements(tensor.dtype(), bytes + begin, std::min(kBlockBytes, size_bytes - begin)));
+  }
+  return digest_chain(parts.data(), parts.size());
 }
 
 }  // namespace faultline

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/base/digest.h"
@@ -14,12 +15,14 @@ namespace faultline {
 // read as the canonical one. Equal for a view and its contiguous copy; +0 and -0 differ.
 Digest digest(const Tensor& tensor);
 
+using TensorList = std::span<const Tensor* const>;
+
 // The digests of some tensors, block by block: in any order and on any threads. It can be used again and then takes no
 // memory anew.
 class DigestBlocks {
  public:
   // Starts anew. The elements must stay as they are until the end; they are kept until then if the caller does not.
-  void begin(const std::vector<const Tensor*>& tensors, bool keeps = true);
+  void begin(TensorList tensors, bool keeps = true);
 
   int64_t count() const { return static_cast<int64_t>(blocks_.size()); }
   int64_t size_bytes() const { return size_bytes_; }  // of all blocks
@@ -28,7 +31,7 @@ class DigestBlocks {
 
   void end();  // every block is digested
   // All of it at once: the digest of each tensor.
-  const std::vector<Digest>& digest_now(const std::vector<const Tensor*>& tensors);
+  const std::vector<Digest>& digest_now(TensorList tensors);
   const std::vector<Digest>& digests() const { return digests_; }  // after the end: of each tensor
 
  private:

@@ -17,7 +17,7 @@ constexpr int64_t kLargeTensor = 2 << 20, kMostWaiting = 4 << 20;
 // Tensors that were added together, for later.
 class DigestQueue::Job : private Deferred {
  public:
-  void run_later(const std::vector<const Tensor*>& tensors) {
+  void run_later(TensorList tensors) {
     blocks_.begin(tensors);
     done_ = false;
     defer(static_cast<int>(blocks_.count()));
@@ -58,12 +58,14 @@ std::shared_ptr<DigestQueue::Job> DigestQueue::unused_job() {
   return job;
 }
 
-void DigestQueue::add(const std::vector<const Tensor*>& tensors, std::vector<Promise>& promises) {
+void DigestQueue::add(TensorList tensors, std::vector<Promise>& promises) {
   if (tensors.empty()) return;
-  const bool large = std::any_of(tensors.begin(), tensors.end(),
-                                 [](const Tensor* tensor) { return tensor->size_bytes() >= kLargeTensor; });
-  if (threads() == 1 || large) {
-    promises.reserve(promises.size() + tensors.size());
+  if (threads() == 1) {
+    for (const Tensor* tensor : tensors) promises.push_back(Promise(digest(*tensor)));
+    return;
+  }
+  if (std::any_of(tensors.begin(), tensors.end(),
+                  [](const Tensor* tensor) { return tensor->size_bytes() >= kLargeTensor; })) {
     for (const Digest& digest : now_.digest_now(tensors)) promises.push_back(Promise(digest));
     return;
   }

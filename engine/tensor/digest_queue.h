@@ -39,7 +39,7 @@ class DigestQueue {
 
   // Appends a promise of the digest of each tensor. The queue keeps the elements, at most so many bytes of them; they
   // must not change before the digest is got.
-  void add(const std::vector<const Tensor*>& tensors, std::vector<Promise>& promises);
+  void add(TensorList tensors, std::vector<Promise>& promises);
 
  private:
   std::shared_ptr<Job> unused_job();

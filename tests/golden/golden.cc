@@ -28,7 +28,7 @@ std::vector<StepRecord> golden_steps(const std::string& recipe_name, const std::
 }
 
 std::string golden_line(const std::string& recipe, const StepRecord& record) {
-  std::string line = fmt::format("{} {} {} ", recipe, record.step, record.digest.hex());
+  std::string line = fmt::format("{} {} {} ", recipe, record.step, step_digest(record).hex());
   for (const Entry& entry : record.entries) line += mark(entry);
   return line;
 }

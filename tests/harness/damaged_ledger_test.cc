@@ -87,6 +87,24 @@ TEST_CASE("ledger: a changed value, digest, root or entry is found when it is op
   }
 }
 
+TEST_CASE("ledger: what a killed program leaves holds all but about its last second") {
+  Runs runs;
+  const std::string path = runs.path(small()) + ".killed";
+  const auto held = [&](const std::string& file) { return Ledger::open(file).size(); };
+  LedgerWriter writer(path, Json::object());
+  StepRecord record;
+  for (record.step = 0; record.step < 300; ++record.step) {
+    record.time_us = 30'000;
+    writer.add(record);
+    // What the file holds is all that is left of a program that is killed here.
+    std::filesystem::copy_file(path, path + ".left", std::filesystem::copy_options::overwrite_existing);
+    CHECK(record.step + 1 - held(path + ".left") <= 1'000'000 / record.time_us);
+  }
+  record.time_us = 2'000'000;
+  writer.add(record);
+  CHECK(held(path) == 301);
+}
+
 TEST_CASE("ledger: when a run has ended, no file of it is open") {
   Runs runs;
   const std::string path = std::filesystem::canonical(runs.path(small())).string();

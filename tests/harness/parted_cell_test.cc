@@ -58,7 +58,7 @@ int64_t first_step_apart(const Recipe& a, const Recipe& b) {
   Trainer trainer_a(with(a, {{"ledger.detail", "ops"}})), trainer_b(with(b, {{"ledger.detail", "ops"}}));
   while (trainer_a.next_step() < trainer_a.steps()) {
     const StepRecord record = trainer_a.step();
-    if (record.digest != trainer_b.step().digest) return record.step;
+    if (step_digest(record) != step_digest(trainer_b.step())) return record.step;
   }
   return -1;
 }

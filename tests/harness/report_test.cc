@@ -60,12 +60,7 @@ void write_ledger(const std::string& folder, const Recipe& recipe, std::vector<S
   const Json resolved = {{"steps", kSteps},
                          {"ops", {{{"name", "fc1"}}, {{"name", "relu"}}, {{"name", "fc2"}}}}};
   LedgerWriter writer(folder + "/" + kLedgerFile, make_manifest(recipe, resolved, {}));
-  Digest root;
-  for (StepRecord& step : steps) {
-    step.digest = step_digest(step);
-    root = step.root = chain_root(root, step.digest);
-    writer.add(step);
-  }
+  for (const StepRecord& step : steps) writer.add(step);
   for (int64_t s : {0, 4, 12}) {
     writer.add_snapshot(
         s, {{"fc1.weight", Tensor::from({2}, Dtype::kF32, {1, 0.5 + offset * static_cast<double>(s)})},

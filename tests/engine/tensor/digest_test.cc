@@ -1,5 +1,6 @@
 #include "engine/tensor/digest.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <set>
@@ -123,7 +124,7 @@ TEST_CASE("digest queue: promises are kept, in any order, whether or not the ten
       // From 4 bytes to 3 MB: some are digested at once, and more wait than may.
       const Tensor a = drawn({1 + i * i * i * 13 % 800000}, Dtype::kF32, round),
                    b = drawn({i, 7}, Dtype::kBf16, i);
-      queue.add({&a, &b}, promises);
+      queue.add(std::array{&a, &b}, promises);
       expected.push_back(digest(a));
       expected.push_back(digest(b));
     }
@@ -142,7 +143,7 @@ TEST_CASE("digest queue: what is never asked for does not outlive the queue") {
     DigestQueue queue;
     std::vector<DigestQueue::Promise> promises;
     const Tensor x = drawn({20000}, Dtype::kF32, round);
-    queue.add({&x}, promises);
+    queue.add(std::array{&x}, promises);
   }
 }
 
@@ -154,7 +155,7 @@ TEST_CASE("digest queue: once it has been used, it takes no memory for tensors")
     std::vector<DigestQueue::Promise> promises;
     for (int i = 0; i < 30; ++i) {
       const Tensor x = Tensor::zeros({100000}, Dtype::kF32);
-      queue.add({&x}, promises);
+      queue.add(std::array{&x}, promises);
     }
     for (const DigestQueue::Promise& promise : promises) promise.get();
     if (round == 0) blocks = storage_blocks_from_system();
