@@ -18,7 +18,7 @@ namespace {
 
 using harness::Json;
 
-constexpr int kStatePairs = 10000, kOpsPairs = 3000, kBlockPairs = 48;
+constexpr int kStatePairs = 10000, kOpsPairs = 3000, kBlockPairs = 150;
 
 // A ledger that goes when it is done with.
 struct FreshLedger {
