@@ -83,6 +83,7 @@ std::vector<Entry> DigestObserver::take_entries() {
     if (digests_[i].made()) entries_[i].digest = digests_[i].get();
   }
   digests_.clear();
+  outputs_named_ = 0;
   std::vector<Entry> taken;
   taken.reserve(entries_.size());
   taken.swap(entries_);

@@ -226,15 +226,11 @@ Digest step_digest(const StepRecord& r) {
     parts.push_back(entry.name.digest());
     parts.push_back(entry.digest);
   }
-  // A step's code is long: whatever runs once in it is read from afar, so it should be short.
-  fmt::memory_buffer verdict;
-  fmt::format_to(std::back_inserter(verdict), FMT_COMPILE("{} {} {} {} {} {} {} {}"), r.step,
-                 std::bit_cast<uint64_t>(r.lr), r.advances, std::bit_cast<uint64_t>(r.scale), r.overflow,
-                 r.first_nonfinite, r.nonfinite_element, r.skipped);
-  parts.push_back(digest_bytes(verdict.data(), verdict.size()));
-  thread_local Tensor loss = Tensor::zeros({}, Dtype::kF32);
-  *loss.mutable_data<float>() = r.loss;
-  parts.push_back(digest(loss));
+  const std::string verdict = fmt::format(
+      FMT_COMPILE("{} {} {} {} {} {} {} {}"), r.step, std::bit_cast<uint64_t>(r.lr), r.advances,
+      std::bit_cast<uint64_t>(r.scale), r.overflow, r.first_nonfinite, r.nonfinite_element, r.skipped);
+  parts.push_back(digest_text(verdict));
+  parts.push_back(digest(Tensor::full({}, Dtype::kF32, r.loss)));
   return digest_chain(parts.data(), parts.size());
 }
 
@@ -313,7 +309,7 @@ struct Trainer::Parts {
 
   // Digests what the coming step starts from into the record, and shows it to the witness.
   void take_leaves(const models::Batch& batch, bool digested, StepRecord& record) {
-    // A stream's count stays as it is: what changes them is another stream.
+    // A stream keeps its count: they change where there is another stream.
     if (draws.kept.size() != sampler.draws().size()) {
       std::vector<double> counts;
       for (const auto& [stream, count] : sampler.draws()) counts.push_back(static_cast<double>(count));

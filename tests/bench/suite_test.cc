@@ -1,6 +1,7 @@
 #include "bench/suite.h"
 
 #include <catch2/catch.hpp>
+#include <string>
 
 #include "bench/check.h"
 #include "bench/quiet.h"
@@ -46,6 +47,24 @@ TEST_CASE("rounded: so many digits, whole numbers in full") {
 TEST_CASE("row: the ratio is against the fastest other") {
   CHECK(Row{"shape", 1, {{"ours", 60, 0}, {"a", 50, 0}, {"b", 80, 0}}, {}, ""}.ratio() == 0.75);
   CHECK(Row{"shape", 1, {{"ours", 60, 0}}, {}, ""}.ratio() == 0);
+}
+
+TEST_CASE("pairs: both sides are made anew as often, either one first, and work as often") {
+  char name[] = "pairs", patience[] = "--patience=0";
+  char* arguments[] = {name, patience, nullptr};
+  Suite suite(2, arguments, {"pairs", "a test of itself", ""});
+  std::string made;
+  int worked[2] = {0, 0};
+  const auto make = [&](int side) -> Suite::MakeWork {
+    return [&, side]() -> Suite::Work {
+      made += "ab"[side];
+      return [&, side] { ++worked[side]; };
+    };
+  };
+  suite.compare_pairs("two alike", 1, make(0), make(1), 60);
+  CHECK(made == "abbaabbaabba");
+  CHECK(worked[0] == worked[1]);
+  CHECK(worked[0] >= 60);
 }
 
 TEST_CASE("check: rounding passes, a wrong element does not") {
