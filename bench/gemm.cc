@@ -69,7 +69,7 @@ void compare_order(Suite& suite, const Shape& shape) {
   const auto split = [&] { split_product(gemm, partial); };
   const auto ours = [&] { our_product(gemm); };
   suite.compare_pairs(
-      name, 2, [&] { return split; }, [&] { return ours; }, 100);
+      name, 2, [&] { return split; }, [&] { return ours; }, 1000);
 }
 
 // One shape in one storage order. Each peer's result is compared with ours before it is timed.
