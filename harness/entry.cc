@@ -11,8 +11,7 @@ EntryName::EntryName(std::string_view text) {
   const std::lock_guard lock(mutex);
   const auto [name, is_new] = names.try_emplace(std::string(text));
   if (is_new) name->second = digest_text(text);
-  text_ = &name->first;
-  digest_ = name->second;
+  kept_ = &*name;
 }
 
 }  // namespace faultline::harness

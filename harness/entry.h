@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/base/digest.h"
 
@@ -16,9 +17,9 @@ class EntryName {
   EntryName(const std::string& text) : EntryName(std::string_view(text)) {}
   EntryName(const char* text) : EntryName(std::string_view(text)) {}
 
-  const std::string& text() const { return *text_; }
+  const std::string& text() const { return kept_->first; }
   operator const std::string&() const { return text(); }
-  const Digest& digest() const { return digest_; }
+  const Digest& digest() const { return kept_->second; }
 
   // Whether it is these texts, one after the other.
   bool is(std::initializer_list<std::string_view> parts) const {
@@ -30,11 +31,10 @@ class EntryName {
     return rest.empty();
   }
 
-  bool operator==(const EntryName& other) const { return text_ == other.text_; }
+  bool operator==(const EntryName& other) const { return kept_ == other.kept_; }
 
  private:
-  const std::string* text_;
-  Digest digest_;
+  const std::pair<const std::string, Digest>* kept_;
 };
 
 // One digested thing of a step.
