@@ -87,6 +87,23 @@ TEST_CASE("ledger: a changed value, digest, root or entry is found when it is op
   }
 }
 
+TEST_CASE("ledger: its digests and roots are those of the steps that were trained") {
+  for (const char* detail : {"state", "ops"}) {
+    const Recipe recipe = small({{"ledger.detail", detail}});
+    Runs runs;
+    const Ledger ledger = runs.ledger(recipe);
+    Trainer trainer(recipe);
+    Digest root;
+    for (const LedgerStep& kept : ledger.steps()) {
+      const Digest digest = step_digest(trainer.step());
+      root = chain_root(root, digest);
+      CHECK(kept.digest == digest);
+      CHECK(kept.root == root);
+    }
+    CHECK(trainer.next_step() == trainer.steps());
+  }
+}
+
 TEST_CASE("ledger: what a killed program leaves holds all but about its last second") {
   Runs runs;
   const std::string path = runs.path(small()) + ".killed";
