@@ -12,6 +12,14 @@ std::string output_suffix(const OpDef& op, bool backward, size_t index) {
 
 }  // namespace
 
+ResultPieces* DigestObserver::on_result(const Tensor& result) {
+  if (result.size_bytes() < kLargeResult) return nullptr;
+  if (results_begun_ == results_.size()) results_.emplace_back();
+  ResultDigest& digest = results_[results_begun_++];
+  digest.begin(result);
+  return &digest;
+}
+
 void DigestObserver::on_op(const OpEvent& event) {
   const bool backward = event.grad_call != nullptr, optimizer = event.phase == Phase::kOptimizer;
   outputs_.clear();
@@ -21,6 +29,7 @@ void DigestObserver::on_op(const OpEvent& event) {
     add_output({name(event.phase), "/", event.name, output_suffix(event.op, backward, i)});
   }
   append(outputs_, digests_);
+  results_begun_ = 0;
   if (!optimizer) known_.clear();
   auto digest = digests_.end() - static_cast<int64_t>(outputs_.size());
   for (const Tensor* output : outputs_) {
@@ -35,7 +44,7 @@ void DigestObserver::digest(TensorList tensors, Promises& digests) {
 }
 
 void DigestObserver::append(TensorList tensors, Promises& digests) {
-  if (known_.empty()) return queue_.add(tensors, digests);
+  if (known_.empty() && results_begun_ == 0) return queue_.add(tensors, digests);
   const size_t begin = digests.size();
   fresh_.clear();
   for (const Tensor* tensor : tensors) {
@@ -55,6 +64,7 @@ void DigestObserver::begin_step(const std::vector<Entry>& leaves, Promises& dige
   digests_.swap(digests);
   digests.clear();
   outputs_named_ = 0;
+  results_begun_ = 0;
 }
 
 void DigestObserver::add_leaf(const Entry& leaf) {
@@ -90,11 +100,14 @@ std::vector<Entry> DigestObserver::take_entries() {
   return taken;
 }
 
-DigestQueue::Promise DigestObserver::find(const Tensor& tensor) const {
+DigestQueue::Promise DigestObserver::find(const Tensor& tensor) {
   for (const auto& [known, digest] : known_) {
     if (known.raw() == tensor.raw() && known.dtype() == tensor.dtype() && known.shape() == tensor.shape() &&
         known.strides() == tensor.strides())
       return digest;
+  }
+  for (size_t i = 0; i < results_begun_; ++i) {
+    if (results_[i].is_of(tensor)) return DigestQueue::Promise(results_[i].end(tensor));
   }
   return {};
 }

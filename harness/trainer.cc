@@ -149,6 +149,13 @@ class FanOut : public Observer {
  public:
   void add(Observer* observer) { observers_.push_back(observer); }
   bool empty() const { return observers_.empty(); }
+  // One at most looks at pieces.
+  ResultPieces* on_result(const Tensor& result) override {
+    for (Observer* observer : observers_) {
+      if (ResultPieces* const pieces = observer->on_result(result)) return pieces;
+    }
+    return nullptr;
+  }
   void on_op(const OpEvent& event) override {
     for (Observer* observer : observers_) observer->on_op(event);
   }

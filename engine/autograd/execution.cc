@@ -42,6 +42,11 @@ std::string unique_name(const std::string& name) {
   return uses == 1 ? name : name + "#" + std::to_string(uses);
 }
 
+ResultPieces* pieces_of(const Tensor& result) {
+  Observer* const observer = execution().observer;
+  return observer ? observer->on_result(result) : nullptr;
+}
+
 Tensors run_op(Phase phase, const std::string& name, const OpDef& op, OpCall call) {
   Tensors outputs = evaluate_forward(op, call);
   if (Observer* observer = execution().observer) observer->on_op({phase, name, op, call, nullptr, outputs});

@@ -6,6 +6,7 @@
 
 #include "engine/autograd/op.h"
 #include "engine/autograd/variable.h"
+#include "engine/base/result_pieces.h"
 
 namespace faultline {
 
@@ -27,6 +28,11 @@ struct OpEvent {
 class Observer {
  public:
   virtual ~Observer() = default;
+
+  // A contiguous result that an op will write now. Returns who looks at its pieces as they are written, until on_op at
+  // the latest, or null. Some are not outputs of the op, but on its way to them.
+  virtual ResultPieces* on_result(const Tensor&) { return nullptr; }
+
   virtual void on_op(const OpEvent& event) = 0;
 };
 
@@ -66,6 +72,9 @@ void begin_step(int64_t step);
 
 // Returns `name` the first time in a step, then "name#2", "name#3", ...
 std::string unique_name(const std::string& name);
+
+// Who looks at the pieces of a result that this thread's op will write, or null.
+ResultPieces* pieces_of(const Tensor& result);
 
 // Runs one forward evaluation outside the tape (optimizer updates, gradient sums) and shows it to the
 // observer.

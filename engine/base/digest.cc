@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <cstring>
+#include <new>
 
 #include "engine/base/error.h"
 
@@ -23,6 +24,14 @@ std::string to_hex(const uint8_t* bytes, size_t count) {
   return text;
 }
 
+Digest canonical(XXH128_hash_t hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  Digest digest;
+  std::memcpy(digest.bytes.data(), canonical.digest, digest.bytes.size());
+  return digest;
+}
+
 }  // namespace
 
 std::string Digest::hex() const { return to_hex(bytes.data(), bytes.size()); }
@@ -39,12 +48,18 @@ Digest Digest::from_hex(std::string_view hex) {
   return digest;
 }
 
-Digest digest_bytes(const void* data, size_t size_bytes) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, size_bytes));
-  Digest digest;
-  std::memcpy(digest.bytes.data(), canonical.digest, digest.bytes.size());
-  return digest;
+Digest digest_bytes(const void* data, size_t size_bytes) { return canonical(XXH3_128bits(data, size_bytes)); }
+
+static_assert(sizeof(DigestStream) == sizeof(XXH3_state_t) && alignof(DigestStream) == alignof(XXH3_state_t));
+
+void DigestStream::begin() { XXH3_128bits_reset(new (&state_) XXH3_state_t); }
+
+void DigestStream::add(const void* data, size_t size_bytes) {
+  XXH3_128bits_update(reinterpret_cast<XXH3_state_t*>(&state_), data, size_bytes);
+}
+
+Digest DigestStream::end() const {
+  return canonical(XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(&state_)));
 }
 
 Digest digest_chain(const Digest* digests, size_t count) {

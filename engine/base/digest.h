@@ -22,6 +22,17 @@ struct Digest {
 Digest digest_bytes(const void* data, size_t size_bytes);
 inline Digest digest_text(std::string_view text) { return digest_bytes(text.data(), text.size()); }
 
+// The digest of bytes that come part after part.
+class DigestStream {
+ public:
+  void begin();  // before anything else
+  void add(const void* data, size_t size_bytes);
+  Digest end() const;
+
+ private:
+  alignas(64) std::array<std::byte, 576> state_;
+};
+
 // Returns the digest of a list of digests, in order.
 Digest digest_chain(const Digest* digests, size_t count);
 

@@ -61,28 +61,53 @@ HWY_INLINE VF Rounded(VF value) {
 }
 
 // Where a result goes. A large one goes past the caches: it would drive out of them what is read, and each of its lines
-// would be read before it is written.
+// would be read before it is written. Where somebody looks at its pieces, each is stored at `piece` first, and shown
+// there.
 template <class T>
 class Result {
  public:
-  Result(const BatchNormShape& shape, void* data) : data_(static_cast<T*>(data)) {
+  Result(const BatchNormShape& shape, void* data, ResultPieces* pieces, float* piece)
+      : n_(shape.positions),
+        data_(static_cast<T*>(data)),
+        pieces_(pieces),
+        piece_(reinterpret_cast<T*>(piece)) {
     constexpr int64_t kLarge = 4 << 20, kAligned = 64, kSize = sizeof(T);
-    streamed_ = shape.samples * shape.channels * shape.positions * kSize >= kLarge &&
-                shape.positions * kSize % kAligned == 0 && reinterpret_cast<uintptr_t>(data) % kAligned == 0;
+    streamed_ = shape.samples * shape.channels * n_ * kSize >= kLarge && n_ * kSize % kAligned == 0 &&
+                reinterpret_cast<uintptr_t>(data) % kAligned == 0;
   }
 
   bool wanted() const { return data_ != nullptr; }
 
+  // Stores elements from i on of a piece that begins at element `begin`: one channel of one sample.
   template <class Vector>
-  HWY_INLINE void store(const Vector& vector, VF value, int64_t i) const {
-    if (streamed_)
-      hn::Stream(Narrow(value, data_), DBits<T>(), Bits(data_ + i));
+  HWY_INLINE void store(const Vector& vector, VF value, int64_t begin, int64_t i) const {
+    if (pieces_)
+      vector.store(value, piece_ + i);
     else
-      vector.store(value, data_ + i);
+      put(vector, value, data_ + begin + i);
+  }
+
+  // Ends the piece.
+  HWY_INLINE void show(int64_t begin) const {
+    if (!pieces_) return;
+    pieces_->written(begin, begin + n_, piece_);
+    ForVectors(n_, [this, begin](auto vector, int64_t i)
+                       HWY_ATTR { put(vector, vector.load(piece_ + i), data_ + begin + i); });
   }
 
  private:
+  template <class Vector>
+  HWY_INLINE void put(const Vector& vector, VF value, T* to) const {
+    if (streamed_)
+      hn::Stream(Narrow(value, to), DBits<T>(), Bits(to));
+    else
+      vector.store(value, to);
+  }
+
+  int64_t n_;
   T* data_;
+  ResultPieces* pieces_;
+  T* piece_;
   bool streamed_;
 };
 
@@ -92,11 +117,11 @@ template <class T, class Y>
 void Forward(const Channel& channel, const BatchNormForward& call) {
   const T* const x = static_cast<const T*>(call.x);
   const Y* const residual = static_cast<const Y*>(call.residual);
-  const Result<Y> y(channel.shape, call.y);
   const bool relu = call.relu;
   const int64_t n = channel.shape.positions, c = channel.c, ahead = channel.shape.channels * n;
-  const Scratch scratch(channel.size());
-  float* const copy = scratch.data();
+  const Scratch scratch(channel.size() + n);
+  float *const copy = scratch.data(), *const piece = copy + channel.size();
+  const Result<Y> y(channel.shape, call.y, call.y_pieces, piece);
   const DF d;
   SumChannel<1>(channel,
                 [=](LaneSum(&sums)[1], int64_t begin, int64_t copied) HWY_ATTR {
@@ -126,8 +151,9 @@ void Forward(const Channel& channel, const BatchNormForward& call) {
         value = hn::Add(Rounded<T>(value), vector.load(residual + begin + i));
       }
       if (relu) value = PassedByRelu(value, value);
-      y.store(vector, value, begin + i);
+      y.store(vector, value, begin, i);
     });
+    y.show(begin);
   });
 }
 
@@ -135,11 +161,12 @@ template <class T, class Y>
 void Backward(const Channel& channel, const BatchNormBackward& call) {
   const T* const x = static_cast<const T*>(call.x);
   const Y *const y = static_cast<const Y*>(call.y), *const dy = static_cast<const Y*>(call.dy);
-  const Result<Y> dresidual(channel.shape, call.dresidual);
-  const Result<T> dx(channel.shape, call.dx);
   const int64_t n = channel.shape.positions, c = channel.c, ahead = channel.shape.channels * n;
-  const Scratch scratch(2 * channel.size());
-  float *const gradients = scratch.data(), *const xhats = gradients + channel.size();
+  const Scratch scratch(2 * channel.size() + n);
+  float *const gradients = scratch.data(), *const xhats = gradients + channel.size(),
+               *const piece = xhats + channel.size();
+  const Result<Y> dresidual(channel.shape, call.dresidual, call.dresidual_pieces, piece);
+  const Result<T> dx(channel.shape, call.dx, call.dx_pieces, piece);
   const DF d;
   const VF mean = hn::Set(d, call.mean[c]), r = hn::Set(d, call.r[c]);
   SumChannel<2>(channel,
@@ -155,8 +182,9 @@ void Backward(const Channel& channel, const BatchNormBackward& call) {
                     }
                     vector.store(Normalized(vector.load(x + begin + i), mean, r), xhat + i);
                     vector.store(Rounded<T>(gradient), g + i);
-                    if (dresidual.wanted()) dresidual.store(vector, gradient, begin + i);
+                    if (dresidual.wanted()) dresidual.store(vector, gradient, begin, i);
                   });
+                  dresidual.show(begin);
                   sums[0].add(g, n);
                   sums[1].add(n, [=](auto vector, int64_t i)
                                      HWY_ATTR { return hn::Mul(vector.load(g + i), vector.load(xhat + i)); });
@@ -168,8 +196,9 @@ void Backward(const Channel& channel, const BatchNormBackward& call) {
   ForSamples(channel, [=](int64_t begin, int64_t copied) HWY_ATTR {
     ForVectors(n, [=](auto vector, int64_t i) HWY_ATTR {
       const VF g = vector.load(gradients + copied + i), xhat = vector.load(xhats + copied + i);
-      dx.store(vector, GradientOfNormalized(scale, g, m1, xhat, m2), begin + i);
+      dx.store(vector, GradientOfNormalized(scale, g, m1, xhat, m2), begin, i);
     });
+    dx.show(begin);
   });
 }
 

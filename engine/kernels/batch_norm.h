@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/result_pieces.h"
 #include "engine/numerics/dtype.h"
 
 namespace faultline {
@@ -23,6 +24,7 @@ struct BatchNormForward {
   bool relu;             // of that sum
   void* y;
   float *mean, *squares, *r;
+  ResultPieces* y_pieces;  // who looks at those of y, or null
 };
 void batch_norm_forward(const BatchNormShape& shape, const BatchNormForward& call);
 
@@ -33,6 +35,7 @@ struct BatchNormBackward {
   const float *gamma, *mean, *r;
   float *s1, *s2;
   void *dx, *dresidual;  // written unless null
+  ResultPieces *dx_pieces, *dresidual_pieces;
 };
 void batch_norm_backward(const BatchNormShape& shape, const BatchNormBackward& call);
 

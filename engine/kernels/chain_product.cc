@@ -52,6 +52,13 @@ struct Side {
   const float* at(int64_t i, int64_t k) const { return data + i * stride + k * k_stride; }
 };
 
+// Shows rows [m, m_end), which are written, if columns [n, n_end) are all there are.
+void show_rows(const ProductArgs& args, int64_t m, int64_t m_end, int64_t n, int64_t n_end) {
+  if (!args.pieces || n != 0 || n_end != args.N || args.out_row_stride != args.N) return;
+  args.pieces->written(args.first_element + m * args.N, args.first_element + m_end * args.N,
+                       static_cast<const char*>(args.out) + m * args.N * size_bytes(args.out_dtype));
+}
+
 // The operand whose values are broadcast is the left one, here a or b: which, does not change a bit, but it
 // decides what must be packed.
 class ChainProduct {
@@ -322,7 +329,8 @@ class ChainProduct {
     const int64_t rows = last - first, columns = tile.end - tile.begin;
     if (args_.out_dtype == Dtype::kF32 && !args_.bias_m && !args_.bias_n) {
       float* out = static_cast<float*>(args_.out) + tile.begin * args_.out_row_stride + first;
-      return copy_transposed(values, ld, columns, rows, out, args_.out_row_stride);
+      copy_transposed(values, ld, columns, rows, out, args_.out_row_stride);
+      return show_rows(args_, tile.begin, tile.end, first, last);
     }
     const Scratch turned(rows * columns);
     copy_transposed(values, ld, columns, rows, turned.data(), rows);
@@ -358,8 +366,11 @@ void finish_product(const ProductArgs& args, int64_t m, int64_t m_end, int64_t n
     }
   }
   char* out = static_cast<char*>(args.out) + (m * args.out_row_stride + n) * size_bytes(args.out_dtype);
-  if (static_cast<void*>(sums) == out) return;
-  convert_rows({sums, Dtype::kF32, stride}, {out, args.out_dtype, args.out_row_stride}, m_end - m, n_end - n);
+  if (static_cast<void*>(sums) != out) {
+    convert_rows({sums, Dtype::kF32, stride}, {out, args.out_dtype, args.out_row_stride}, m_end - m,
+                 n_end - n);
+  }
+  show_rows(args, m, m_end, n, n_end);
 }
 
 void chain_product(const ProductArgs& args, const F32Matrix& a, const F32Matrix& b, const KPlan& plan) {

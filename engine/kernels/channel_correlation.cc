@@ -125,12 +125,14 @@ class ChannelCorrelation {
     sample += tile / row_tiles_;
     if (out.array.dtype == Dtype::kF32 && !out.bias && out.col == 1 && out.row == c_.cols) {
       float* y = static_cast<float*>(out.array.data) + out.first + sample * out.sample + row(tile) * out.row;
-      return copy_transposed(sums, stride_, c_.M, positions, y, out.channel);
+      copy_transposed(sums, stride_, c_.M, positions, y, out.channel);
+    } else {
+      const Scratch turned(c_.M * positions);
+      copy_transposed(sums, stride_, c_.M, positions, turned.data(), positions);
+      for (int64_t m = 0; m < c_.M; ++m)
+        store_rows(c_, sample, m, row(tile), rows(tile), c_.cols, turned.data() + m * positions);
     }
-    const Scratch turned(c_.M * positions);
-    copy_transposed(sums, stride_, c_.M, positions, turned.data(), positions);
-    for (int64_t m = 0; m < c_.M; ++m)
-      store_rows(c_, sample, m, row(tile), rows(tile), c_.cols, turned.data() + m * positions);
+    show_channels(c_, sample, rows(tile), 0, c_.M);
   }
 
   const Correlation& c_;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/result_pieces.h"
 #include "engine/mma/arithmetic.h"
 
 namespace faultline {
@@ -24,6 +25,7 @@ struct ConstArray {
 struct Array {
   void* data;
   Dtype dtype;
+  ResultPieces* pieces = nullptr;  // who looks at them, if anybody
 };
 
 // The three products of a convolution, on the unit that the arithmetic names.

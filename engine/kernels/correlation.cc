@@ -94,6 +94,7 @@ class ChainCorrelation {
       store_rows(c_, sample + tile.sample, m, tile.row, tile.rows, layout_.width,
                  values + (m - first) * stride_);
     }
+    show_channels(c_, sample + tile.sample, tile.rows, first, last);
   }
 
   const Correlation& c_;

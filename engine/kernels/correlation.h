@@ -36,6 +36,12 @@ inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t 
   store_rows(c.out, c.cols, sample, m, row, rows, stride, values);
 }
 
+// Shows channels [first, last) of a sample once so many rows of them are stored, if that is all of them.
+template <class T>
+void show_channels(const CorrelationOf<T>& c, int64_t sample, int64_t rows, int64_t first, int64_t last) {
+  if (rows == c.rows) show_channels(c.out, c.rows, c.cols, sample, first, last);
+}
+
 // Computes the correlation in chains of fma, under the name `kernel` in threads_used().
 void correlate_chains(const char* kernel, const Correlation& correlation, const PlaneSource& source,
                       const Arithmetic& arithmetic);

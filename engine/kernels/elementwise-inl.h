@@ -40,7 +40,7 @@ HWY_INLINE void MapRun(F f, const RunOperand<In> (&operands)[sizeof...(k)], Out*
 template <class In, class Out, size_t kOperands, class F>
 void MapTyped(const ElementwiseCall& call, F f) {
   Out* out = static_cast<Out*>(call.result);
-  parallel_for(call.kernel, call.plan.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) HWY_ATTR {
+  const auto write = [&](int64_t begin, int64_t end) HWY_ATTR {
     call.plan.for_each_run(begin, end, [&](int64_t first, int64_t length, const auto& offsets) HWY_ATTR {
       RunOperand<In> operands[kOperands];
       for (size_t k = 0; k < kOperands; ++k) {
@@ -50,6 +50,9 @@ void MapTyped(const ElementwiseCall& call, F f) {
       }
       MapRun(f, operands, out + first, length, std::make_index_sequence<kOperands>());
     });
+  };
+  parallel_for(call.kernel, call.plan.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
+    write_in_pieces(call.pieces, out, {1, sizeof(Out)}, begin, end, write);
   });
 }
 

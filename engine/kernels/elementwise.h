@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/base/parallel.h"
+#include "engine/base/result_pieces.h"
 #include "engine/kernels/broadcast.h"
 #include "engine/numerics/dtype.h"
 
@@ -17,6 +18,7 @@ struct ElementwiseCall {
   Dtype operand_dtype, result_dtype;
   std::array<const void*, BroadcastPlan::kMaxOperands> operands;
   void* result;
+  ResultPieces* pieces = nullptr;  // who looks at the result's, if anybody
 };
 
 using ElementwiseKernel = void (*)(const ElementwiseCall&);

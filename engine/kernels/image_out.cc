@@ -29,4 +29,13 @@ void store_rows(const ImageOut& out, int64_t cols, int64_t sample, int64_t m, in
   });
 }
 
+void show_channels(const ImageOut& out, int64_t rows, int64_t cols, int64_t sample, int64_t first,
+                   int64_t last) {
+  const bool dense = out.col == 1 && out.row == cols && out.channel == rows * cols;
+  if (!out.array.pieces || !dense) return;
+  const int64_t begin = out.first + sample * out.sample + first * out.channel;
+  out.array.pieces->written(begin, begin + (last - first) * out.channel,
+                            static_cast<const char*>(out.array.data) + begin * size_bytes(out.array.dtype));
+}
+
 }  // namespace faultline

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/result_pieces.h"
 #include "engine/numerics/dtype.h"
 
 namespace faultline {
@@ -20,6 +21,7 @@ struct LayerNormForward {
   float eps;
   void* y;
   float *mean, *r;
+  ResultPieces* y_pieces = nullptr;  // who looks at those of y, if anybody
 };
 void layer_norm_forward(const LayerNormShape& shape, const LayerNormForward& call);
 
@@ -28,6 +30,7 @@ struct LayerNormBackward {
   const void *x, *dy;
   const float *gamma, *mean, *r;
   void* dx;
+  ResultPieces* dx_pieces = nullptr;
 };
 void layer_norm_backward(const LayerNormShape& shape, const LayerNormBackward& call);
 

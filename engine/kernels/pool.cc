@@ -349,37 +349,48 @@ HWY_EXPORT(MaxBackward);
 HWY_EXPORT(AvgForward);
 HWY_EXPORT(AvgBackward);
 
-// Planes that make a range worth a thread.
-int64_t grain(const PoolShape& shape) {
-  return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, shape.height * shape.width));
+// Calls write(begin, end) for planes of a result, shared among threads where that is worth it.
+void write_planes(const char* kernel, const PoolShape& s, int64_t plane, Dtype dtype, const void* result,
+                  ResultPieces* pieces, const auto& write) {
+  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, s.height * s.width));
+  parallel_for(kernel, s.planes, grain, [&](int64_t begin, int64_t end) {
+    write_in_pieces(pieces, result, {plane, size_bytes(dtype)}, begin, end, write);
+  });
 }
+
+int64_t plane_in(const PoolShape& s) { return s.height * s.width; }
+int64_t plane_out(const PoolShape& s) { return s.out_height() * s.out_width(); }
 
 }  // namespace
 
-void max_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y) {
-  parallel_for("max_pool2d", shape.planes, grain(shape), [&](int64_t begin, int64_t end) {
+void max_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y, ResultPieces* pieces) {
+  write_planes("max_pool2d", shape, plane_out(shape), dtype, y, pieces, [&](int64_t begin, int64_t end) {
     if (is_2x2(shape)) return max_pool_2x2(shape, dtype, x, y, begin, end);
     HWY_DYNAMIC_DISPATCH(MaxForward)(shape, dtype, x, y, begin, end);
   });
 }
 
-void max_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* x, const void* dy, void* dx) {
-  parallel_for("max_pool2d_backward", shape.planes, grain(shape), [&](int64_t begin, int64_t end) {
-    if (is_2x2(shape)) return max_pool_2x2_backward(shape, dtype, x, dy, dx, begin, end);
-    HWY_DYNAMIC_DISPATCH(MaxBackward)(shape, dtype, x, dy, dx, begin, end);
-  });
+void max_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* x, const void* dy, void* dx,
+                         ResultPieces* pieces) {
+  write_planes("max_pool2d_backward", shape, plane_in(shape), dtype, dx, pieces,
+               [&](int64_t begin, int64_t end) {
+                 if (is_2x2(shape)) return max_pool_2x2_backward(shape, dtype, x, dy, dx, begin, end);
+                 HWY_DYNAMIC_DISPATCH(MaxBackward)(shape, dtype, x, dy, dx, begin, end);
+               });
 }
 
-void avg_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y) {
-  parallel_for("avg_pool2d", shape.planes, grain(shape), [&](int64_t begin, int64_t end) {
+void avg_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y, ResultPieces* pieces) {
+  write_planes("avg_pool2d", shape, plane_out(shape), dtype, y, pieces, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AvgForward)(shape, dtype, x, y, begin, end);
   });
 }
 
-void avg_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* dy, void* dx) {
-  parallel_for("avg_pool2d_backward", shape.planes, grain(shape), [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(AvgBackward)(shape, dtype, dy, dx, begin, end);
-  });
+void avg_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* dy, void* dx,
+                         ResultPieces* pieces) {
+  write_planes("avg_pool2d_backward", shape, plane_in(shape), dtype, dx, pieces,
+               [&](int64_t begin, int64_t end) {
+                 HWY_DYNAMIC_DISPATCH(AvgBackward)(shape, dtype, dy, dx, begin, end);
+               });
 }
 
 }  // namespace faultline

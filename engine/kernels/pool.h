@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/result_pieces.h"
 #include "engine/numerics/dtype.h"
 
 namespace faultline {
@@ -16,15 +17,18 @@ struct PoolShape {
 };
 
 // Contiguous f32, f16 or bf16 in and out; f32 arithmetic, one rounding on store (numerics.md 2.6).
-// Padding may be at most half the kernel, so that every window holds an element.
+// Padding may be at most half the kernel, so that every window holds an element. `pieces`: who looks at those of the
+// result, if anybody.
 
 // The first maximum of each window in row-major order; a NaN wins.
-void max_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y);
+void max_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y, ResultPieces* pieces = nullptr);
 // Each dy goes to the element that won; several to one element are added in rising output index.
-void max_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* x, const void* dy, void* dx);
+void max_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* x, const void* dy, void* dx,
+                         ResultPieces* pieces = nullptr);
 
 // The sum of each window in row-major order, padding as zeros, divided by kernel_h * kernel_w.
-void avg_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y);
-void avg_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* dy, void* dx);
+void avg_pool2d(const PoolShape& shape, Dtype dtype, const void* x, void* y, ResultPieces* pieces = nullptr);
+void avg_pool2d_backward(const PoolShape& shape, Dtype dtype, const void* dy, void* dx,
+                         ResultPieces* pieces = nullptr);
 
 }  // namespace faultline

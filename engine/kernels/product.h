@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/result_pieces.h"
 #include "engine/mma/arithmetic.h"
 
 namespace faultline {
@@ -22,6 +23,8 @@ struct ProductArgs {
   void* out = nullptr;            // [M, N], rows contiguous
   Dtype out_dtype = Dtype::kF32;
   int64_t out_row_stride = 0;
+  ResultPieces* pieces = nullptr;  // who looks at those of the result that has `out` from this element on
+  int64_t first_element = 0;
   int64_t k_per_leaf = 0;     // as in plan_k
   bool gradient_sum = false;  // as in plan_k
   Arithmetic arithmetic = {};

@@ -72,7 +72,7 @@ PlaneSource without_padding(PlaneSource source) {
   return source;
 }
 
-// On register blocks of chains, with samples in the vectors: weights are broadcast, images are interleaved. A tile is some rows of outputs of some samples.
+// On register blocks of chains, with samples in the vectors: weights are broadcast, images are interleaved. A tile is some rows of outputs of some samples. No piece is shown: all may have to be computed otherwise.
 class SampleCorrelation {
  public:
   SampleCorrelation(const Correlation& c, const PlaneSource& source)

@@ -20,12 +20,14 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Calls body(row) for every row.
-template <class Body>
-void ForRows(const char* kernel, const SoftmaxRows& shape, Body body) {
-  const int64_t grain = row_grain(shape.columns);
-  parallel_for(kernel, shape.rows, grain, [&](int64_t begin, int64_t end) HWY_ATTR {
+// Calls body(row) for every row of a result.
+template <class T, class Body>
+void ForRows(const char* kernel, const SoftmaxRows& shape, const T* result, Body body) {
+  const auto write = [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t row = begin; row < end; ++row) body(row);
+  };
+  parallel_for(kernel, shape.rows, row_grain(shape.columns), [&](int64_t begin, int64_t end) {
+    write_in_pieces(shape.pieces, result, {shape.columns, sizeof(T)}, begin, end, write);
   });
 }
 
@@ -74,7 +76,7 @@ struct Row {
 
 void softmax(const SoftmaxRows& shape, const void* x, void* y) {
   VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR {
-    ForRows("softmax", shape, [&](int64_t row) HWY_ATTR {
+    ForRows("softmax", shape, static_cast<T*>(y), [&](int64_t row) HWY_ATTR {
       thread_local Row values;
       values.read(static_cast<const T*>(x) + row * shape.columns, shape.columns);
       values.store_softmax(static_cast<T*>(y) + row * shape.columns);
@@ -84,7 +86,7 @@ void softmax(const SoftmaxRows& shape, const void* x, void* y) {
 
 void log_softmax(const SoftmaxRows& shape, const void* x, void* y) {
   VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR {
-    ForRows("log_softmax", shape, [&](int64_t row) HWY_ATTR {
+    ForRows("log_softmax", shape, static_cast<T*>(y), [&](int64_t row) HWY_ATTR {
       thread_local Row values;
       values.read(static_cast<const T*>(x) + row * shape.columns, shape.columns);
       T* to = static_cast<T*>(y) + row * shape.columns;
@@ -98,7 +100,7 @@ void log_softmax(const SoftmaxRows& shape, const void* x, void* y) {
 
 void softmax_gradient(const SoftmaxRows& shape, const void* dy_bytes, const void* y_bytes, void* dx_bytes) {
   VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR {
-    ForRows("softmax", shape, [&](int64_t row) HWY_ATTR {
+    ForRows("softmax", shape, static_cast<T*>(dx_bytes), [&](int64_t row) HWY_ATTR {
       const T* dy = static_cast<const T*>(dy_bytes) + row * shape.columns;
       const T* y = static_cast<const T*>(y_bytes) + row * shape.columns;
       T* dx = static_cast<T*>(dx_bytes) + row * shape.columns;
@@ -116,7 +118,7 @@ void softmax_gradient(const SoftmaxRows& shape, const void* dy_bytes, const void
 void log_softmax_gradient(const SoftmaxRows& shape, const void* dy_bytes, const void* y_bytes,
                           void* dx_bytes) {
   VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR {
-    ForRows("log_softmax", shape, [&](int64_t row) HWY_ATTR {
+    ForRows("log_softmax", shape, static_cast<T*>(dx_bytes), [&](int64_t row) HWY_ATTR {
       const T* dy = static_cast<const T*>(dy_bytes) + row * shape.columns;
       const T* y = static_cast<const T*>(y_bytes) + row * shape.columns;
       T* dx = static_cast<T*>(dx_bytes) + row * shape.columns;
@@ -133,7 +135,7 @@ void log_softmax_gradient(const SoftmaxRows& shape, const void* dy_bytes, const 
 
 void cross_entropy(const SoftmaxRows& shape, const void* x, const int32_t* labels, float* losses, float* p) {
   VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR {
-    ForRows("cross_entropy", shape, [&](int64_t row) HWY_ATTR {
+    ForRows("cross_entropy", shape, p, [&](int64_t row) HWY_ATTR {
       thread_local Row values;
       values.read(static_cast<const T*>(x) + row * shape.columns, shape.columns);
       values.store_softmax(p + row * shape.columns);
@@ -145,7 +147,7 @@ void cross_entropy(const SoftmaxRows& shape, const void* x, const int32_t* label
 void cross_entropy_gradient(const SoftmaxRows& shape, const float* p, const int32_t* labels, float scale,
                             void* dx) {
   VisitKernelFormat(shape.dtype, [&]<class T>() HWY_ATTR {
-    ForRows("cross_entropy", shape, [&](int64_t row) HWY_ATTR {
+    ForRows("cross_entropy", shape, static_cast<T*>(dx), [&](int64_t row) HWY_ATTR {
       thread_local std::vector<float> difference;
       difference.assign(p + row * shape.columns, p + (row + 1) * shape.columns);
       difference[labels[row]] -= 1.0f;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/result_pieces.h"
 #include "engine/numerics/dtype.h"
 
 namespace faultline {
@@ -11,6 +12,7 @@ namespace faultline {
 struct SoftmaxRows {
   Dtype dtype;  // of every array, where nothing else is said
   int64_t rows, columns;
+  ResultPieces* pieces = nullptr;  // who looks at those of y, p or dx, if anybody
 
   void softmax(const void* x, void* y) const;                                // e / S
   void log_softmax(const void* x, void* y) const;                            // (x - max) - log S

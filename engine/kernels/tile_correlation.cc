@@ -37,6 +37,7 @@ class TileCorrelation {
       for (int64_t m = 0; m < c_.M; ++m) {
         store_rows(c_.out, c_.cols, tile / row_tiles_, m, row(tile), rows(tile), width_, sums + m * stride_);
       }
+      show_channels(c_, tile / row_tiles_, rows(tile), 0, c_.M);
     };
     run_tiled_sum(sum);
   }

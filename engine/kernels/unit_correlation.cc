@@ -125,6 +125,7 @@ class UnitCorrelation {
         store_rows(c_, sample(n) + i, m, row(n), rows, c_.cols, line + i * positions);
       }
     }
+    for (int64_t i = 0; i < group_; ++i) show_channels(c_, sample(n) + i, rows, 0, c_.M);
   }
 
   const Correlation& c_;

@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "engine/ops/accumulate.cc"
 #include <hwy/foreach_target.h>
 
+#include "engine/autograd/execution.h"
 #include "engine/kernels/elementwise-inl.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/error_bound.h"
@@ -14,17 +15,20 @@ namespace faultline {
 namespace HWY_NAMESPACE {
 namespace {
 
-void accumulate_kernel(const Tensors& terms, Tensor& sum) {
+void accumulate_kernel(const Tensors& terms, Tensor& sum, ResultPieces* pieces) {
   VisitKernelFormat(sum.dtype(), [&]<class T>() HWY_ATTR {
     std::vector<const T*> from;
     for (const Tensor& term : terms) from.push_back(term.data<T>());
     T* to = sum.mutable_data<T>();
-    parallel_for("accumulate", sum.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) HWY_ATTR {
+    const auto write = [&](int64_t begin, int64_t end) HWY_ATTR {
       ForVectors(end - begin, [&](auto vector, int64_t i) HWY_ATTR {
         VF total = vector.load(from[0] + begin + i);
         for (size_t k = 1; k < from.size(); ++k) total = hn::Add(total, vector.load(from[k] + begin + i));
         vector.store(total, to + begin + i);
       });
+    };
+    parallel_for("accumulate", sum.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
+      write_in_pieces(pieces, to, {1, sizeof(T)}, begin, end, write);
     });
   });
 }
@@ -55,7 +59,7 @@ Tensors forward(const OpCall& call) {
   Tensors terms;
   for (const Tensor& term : call.inputs) terms.push_back(term.contiguous());
   Tensor sum = Tensor::empty(terms[0].shape(), terms[0].dtype());
-  HWY_DYNAMIC_DISPATCH(accumulate_kernel)(terms, sum);
+  HWY_DYNAMIC_DISPATCH(accumulate_kernel)(terms, sum, pieces_of(sum));
   return {sum};
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/autograd/execution.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/error_bound.h"
 #include "engine/ops/pooling.h"
@@ -12,7 +13,7 @@ namespace {
 Tensors forward(const OpCall& call) {
   const Tensor x = call.inputs[0].contiguous();
   Tensor y = Tensor::empty(pool_output_shape(call), x.dtype());
-  avg_pool2d(pool_shape(call), x.dtype(), x.raw(), y.mutable_raw());
+  avg_pool2d(pool_shape(call), x.dtype(), x.raw(), y.mutable_raw(), pieces_of(y));
   return {y};
 }
 
@@ -20,7 +21,7 @@ Tensors backward(const OpGradCall& grad) {
   const Tensor& x = grad.call.inputs[0];
   const Tensor dy = grad.grad_output.contiguous();
   Tensor dx = Tensor::empty(x.shape(), x.dtype());
-  avg_pool2d_backward(pool_shape(grad.call), x.dtype(), dy.raw(), dx.mutable_raw());
+  avg_pool2d_backward(pool_shape(grad.call), x.dtype(), dy.raw(), dx.mutable_raw(), pieces_of(dx));
   return {dx};
 }
 

@@ -194,7 +194,8 @@ Tensors forward_by_channels(const OpCall& call) {
                              .y = y.mutable_raw(),
                              .mean = mean.mutable_data<float>(),
                              .squares = squares.mutable_data<float>(),
-                             .r = r.mutable_data<float>()});
+                             .r = r.mutable_data<float>(),
+                             .y_pieces = pieces_of(y)});
   const int64_t n = reduced_count(x.shape(), reduced(x));
   const double momentum = call.attributes.real("momentum");
   return {y, moved(call.inputs[kRunningMean], mean, momentum),
@@ -210,7 +211,8 @@ Tensors backward_by_channels(const OpGradCall& grad) {
   Tensor s1 = Tensor::empty(gamma.shape(), Dtype::kF32), s2 = Tensor::empty(gamma.shape(), Dtype::kF32), dx;
   if (grad.wanted[kX]) dx = Tensor::empty(x.shape(), x.dtype());
   Tensor dsum = dy;
-  if (relu && grad.wanted[kResidual]) dsum = Tensor::empty(x.shape(), shape.y);
+  const bool writes_dsum = relu && grad.wanted[kResidual];
+  if (writes_dsum) dsum = Tensor::empty(x.shape(), shape.y);
   batch_norm_backward(shape, {.x = x.raw(),
                               .dy = dy.raw(),
                               .y = relu ? y.raw() : nullptr,
@@ -220,7 +222,9 @@ Tensors backward_by_channels(const OpGradCall& grad) {
                               .s1 = s1.mutable_data<float>(),
                               .s2 = s2.mutable_data<float>(),
                               .dx = grad.wanted[kX] ? dx.mutable_raw() : nullptr,
-                              .dresidual = relu && grad.wanted[kResidual] ? dsum.mutable_raw() : nullptr});
+                              .dresidual = writes_dsum ? dsum.mutable_raw() : nullptr,
+                              .dx_pieces = grad.wanted[kX] ? pieces_of(dx) : nullptr,
+                              .dresidual_pieces = writes_dsum ? pieces_of(dsum) : nullptr});
   Tensors grads(grad.call.inputs.size());
   grads[kX] = dx;
   if (grad.wanted[kRunningMean]) grads[kRunningMean] = running_mean_gradient(grad, s1);

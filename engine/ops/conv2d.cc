@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/autograd/execution.h"
 #include "engine/base/error.h"
 #include "engine/ops/conv2d_reference.h"
 #include "engine/ops/elementwise.h"
@@ -40,14 +41,15 @@ void check(const OpCall& call) {
 }
 
 ConstArray array(const Tensor& tensor) { return {tensor.raw(), tensor.dtype()}; }
+Array result(Tensor& tensor) { return {tensor.mutable_raw(), tensor.dtype(), pieces_of(tensor)}; }
 
 Tensors forward(const OpCall& call) {
   const Conv2dShape s = conv2d_shape(call);
   const Tensor x = call.inputs[0].contiguous(), w = call.inputs[1].contiguous();
   const Tensor b = call.inputs[2].defined() ? converted(call.inputs[2], Dtype::kF32).contiguous() : Tensor();
   Tensor y = Tensor::empty({s.N, s.OC, s.OH(), s.OW()}, x.dtype());
-  conv2d_forward("conv2d", s, array(x), array(w), b.defined() ? b.data<float>() : nullptr,
-                 {y.mutable_raw(), y.dtype()}, call.arithmetic);
+  conv2d_forward("conv2d", s, array(x), array(w), b.defined() ? b.data<float>() : nullptr, result(y),
+                 call.arithmetic);
   return {y};
 }
 
@@ -66,11 +68,11 @@ Tensors backward(const OpGradCall& grad) {
   Tensors grads(3);
   if (grad.wanted[0]) {
     grads[0] = Tensor::empty(x.shape(), x.dtype());
-    conv2d_dx("conv2d", s, array(dy), array(w), {grads[0].mutable_raw(), x.dtype()}, arithmetic);
+    conv2d_dx("conv2d", s, array(dy), array(w), result(grads[0]), arithmetic);
   }
   if (grad.wanted[1]) {
     grads[1] = Tensor::empty(w.shape(), w.dtype());
-    conv2d_dw("conv2d", s, array(x), array(dy), {grads[1].mutable_raw(), w.dtype()}, arithmetic);
+    conv2d_dw("conv2d", s, array(x), array(dy), result(grads[1]), arithmetic);
   }
   if (grad.wanted[2]) grads[2] = bias_gradient(s, dy, arithmetic);
   return grads;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/autograd/execution.h"
 #include "engine/base/error.h"
 #include "engine/ops/error_bound.h"
 #include "engine/ops/reduction.h"
@@ -36,13 +37,15 @@ void check(const OpCall& call) {
   }
 }
 
-SoftmaxRows rows_of(const Tensor& logits) { return {logits.dtype(), logits.dim(0), logits.dim(1)}; }
+SoftmaxRows rows_of(const Tensor& logits, const Tensor& result) {
+  return {logits.dtype(), logits.dim(0), logits.dim(1), pieces_of(result)};
+}
 
 Tensors forward(const OpCall& call) {
   const Tensor logits = call.inputs[0].contiguous(), labels = call.inputs[1].contiguous();
   Tensor losses = Tensor::empty({logits.dim(0)}, Dtype::kF32), p = Tensor::empty(logits.shape(), Dtype::kF32);
-  rows_of(logits).cross_entropy(logits.raw(), labels.data<int32_t>(), losses.mutable_data<float>(),
-                                p.mutable_data<float>());
+  rows_of(logits, p).cross_entropy(logits.raw(), labels.data<int32_t>(), losses.mutable_data<float>(),
+                                   p.mutable_data<float>());
   Tensor loss = sum_axes(losses, {true}).reshape({});
   *loss.mutable_data<float>() /= static_cast<float>(logits.dim(0));
   return {loss, p};
@@ -54,8 +57,9 @@ Tensors backward(const OpGradCall& grad) {
   const Tensor &logits = grad.call.inputs[0], labels = grad.call.inputs[1].contiguous();
   const float scale = *grad.grad_output.data<float>() / static_cast<float>(logits.dim(0));
   grads[0] = Tensor::empty(logits.shape(), logits.dtype());
-  rows_of(logits).cross_entropy_gradient(grad.outputs[1].data<float>(), labels.data<int32_t>(), scale,
-                                         grads[0].mutable_raw());
+  rows_of(logits, grads[0])
+      .cross_entropy_gradient(grad.outputs[1].data<float>(), labels.data<int32_t>(), scale,
+                              grads[0].mutable_raw());
   return grads;
 }
 

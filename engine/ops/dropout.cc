@@ -33,11 +33,12 @@ void DropBlock(const T* x, const uint32_t* words, float p, float scale, int64_t 
 }
 
 // y[i] = x[i] * scale where word i of the stream, read as a uniform number, is at least p; else +0.
-void dropout_kernel(const Tensor& x, uint64_t seed, uint64_t stream, float p, float scale, Tensor& y) {
+void dropout_kernel(const Tensor& x, uint64_t seed, uint64_t stream, float p, float scale, Tensor& y,
+                    ResultPieces* pieces) {
   VisitKernelFormat(x.dtype(), [&]<class T>() HWY_ATTR {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    parallel_for("dropout", x.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) HWY_ATTR {
+    const auto write = [&](int64_t begin, int64_t end) HWY_ATTR {
       uint32_t words[2 * kPhiloxWords] = {};  // The second half is read by a last vector, and not used.
       for (int64_t i = begin; i < end;) {
         const int64_t block = i / kPhiloxWords * kPhiloxWords;
@@ -46,6 +47,9 @@ void dropout_kernel(const Tensor& x, uint64_t seed, uint64_t stream, float p, fl
         DropBlock(from + i, words + (i - block), p, scale, n, to + i);
         i += n;
       }
+    };
+    parallel_for("dropout", x.size(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
+      write_in_pieces(pieces, to, {1, sizeof(T)}, begin, end, write);
     });
   });
 }
@@ -80,7 +84,7 @@ Tensor dropped(const Tensor& input, const Attributes& attributes) {
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   HWY_DYNAMIC_DISPATCH(dropout_kernel)
   (x, static_cast<uint64_t>(attributes.integer("seed")), stream_id(attributes.text("stream")),
-   static_cast<float>(attributes.real("p")), scale_of<float>(attributes), y);
+   static_cast<float>(attributes.real("p")), scale_of<float>(attributes), y, pieces_of(y));
   return y;
 }
 

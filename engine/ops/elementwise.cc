@@ -1,5 +1,6 @@
 #include "engine/ops/elementwise.h"
 
+#include "engine/autograd/execution.h"
 #include "engine/base/error.h"
 #include "engine/kernels/convert.h"
 
@@ -15,7 +16,7 @@ Tensor run_elementwise(ElementwiseKernel kernel, const char* name, const Shape& 
   }
   Tensor out = Tensor::empty(shape, result);
   const BroadcastPlan plan(shape, shapes);
-  ElementwiseCall call{name, plan, operands[0].dtype(), result, {}, out.mutable_raw()};
+  ElementwiseCall call{name, plan, operands[0].dtype(), result, {}, out.mutable_raw(), pieces_of(out)};
   for (size_t k = 0; k < contiguous.size(); ++k) call.operands[k] = contiguous[k].raw();
   kernel(call);
   return out;
@@ -25,7 +26,7 @@ Tensor converted(const Tensor& x, Dtype dtype) {
   if (x.dtype() == dtype || x.dtype() == Dtype::kF64 || dtype == Dtype::kF64) return x.to(dtype);
   const Tensor from = x.contiguous();
   Tensor to = Tensor::empty(x.shape(), dtype);
-  convert_elements(from.dtype(), from.raw(), dtype, to.mutable_raw(), from.size());
+  convert_elements(from.dtype(), from.raw(), dtype, to.mutable_raw(), from.size(), pieces_of(to));
   return to;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/autograd/execution.h"
 #include "engine/base/error.h"
 #include "engine/kernels/layer_norm.h"
 #include "engine/ops/normalization.h"
@@ -93,7 +94,7 @@ Tensors forward_by_rows(const OpCall& call) {
          r = Tensor::empty(kept, Dtype::kF32);
   layer_norm_forward(rows_of(call), {x.raw(), gamma.data<float>(), beta.data<float>(),
                                      static_cast<float>(call.attributes.real("eps")), y.mutable_raw(),
-                                     mean.mutable_data<float>(), r.mutable_data<float>()});
+                                     mean.mutable_data<float>(), r.mutable_data<float>(), pieces_of(y)});
   return {y, mean, r};
 }
 
@@ -106,7 +107,7 @@ Tensors backward_by_rows(const OpGradCall& grad) {
   if (grad.wanted[kX]) {
     grads[kX] = Tensor::empty(x.shape(), x.dtype());
     layer_norm_backward(rows_of(call), {x.raw(), dy.raw(), gamma.data<float>(), mean.data<float>(),
-                                        r.data<float>(), grads[kX].mutable_raw()});
+                                        r.data<float>(), grads[kX].mutable_raw(), pieces_of(grads[kX])});
   }
   if (grad.wanted[kGamma] || grad.wanted[kBeta]) {
     const NormSteps& steps = kNormKernels;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/autograd/execution.h"
 #include "engine/base/error.h"
 #include "engine/kernels/product.h"
 #include "engine/ops/elementwise.h"
@@ -52,6 +53,7 @@ Tensors forward(const OpCall& call) {
   ProductArgs args{s.rows(), s.out, s.in, {x.raw(), x.dtype(), s.in, 1}, {w.raw(), w.dtype(), 1, s.in}};
   if (b.defined()) args.bias_n = b.data<float>();
   args.out = y.mutable_raw();
+  args.pieces = pieces_of(y);
   args.out_dtype = y.dtype();
   args.out_row_stride = s.out;
   args.arithmetic = call.arithmetic;
@@ -65,6 +67,7 @@ Tensor input_gradient(const OpCall& call, const Tensor& dy) {
   Tensor dx = Tensor::empty(call.inputs[0].shape(), dy.dtype());
   ProductArgs args{s.rows(), s.in, s.out, {dy.raw(), dy.dtype(), s.out, 1}, {w.raw(), w.dtype(), s.in, 1}};
   args.out = dx.mutable_raw();
+  args.pieces = pieces_of(dx);
   args.out_dtype = dx.dtype();
   args.out_row_stride = s.in;
   args.arithmetic = call.arithmetic;
@@ -78,6 +81,7 @@ Tensor weight_gradient(const OpCall& call, const Tensor& dy) {
   Tensor dw = Tensor::empty(call.inputs[1].shape(), dy.dtype());
   ProductArgs args{s.out, s.in, s.rows(), {dy.raw(), dy.dtype(), 1, s.out}, {x.raw(), x.dtype(), s.in, 1}};
   args.out = dw.mutable_raw();
+  args.pieces = pieces_of(dw);
   args.out_dtype = dw.dtype();
   args.out_row_stride = s.in;
   args.k_per_leaf = s.rows_per_leaf();

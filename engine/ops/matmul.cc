@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/autograd/execution.h"
 #include "engine/base/error.h"
 #include "engine/kernels/product.h"
 #include "engine/ops/elementwise.h"
@@ -68,9 +69,12 @@ Operand operand(const Matrices& m, int64_t batch) {
 Tensor products(int64_t batch, const ProductOrder& order, const Matrices& a, const Matrices& b,
                 const Shape& shape, const Arithmetic& arithmetic) {
   Tensor out = Tensor::empty(shape, a.tensor.dtype());
+  ResultPieces* const pieces = pieces_of(out);
   for (int64_t i = 0; i < batch; ++i) {
     ProductArgs args{order.M, order.N, order.K, operand(a, i), operand(b, i)};
-    args.out = static_cast<char*>(out.mutable_raw()) + i * order.M * order.N * size_bytes(out.dtype());
+    args.pieces = pieces;
+    args.first_element = i * order.M * order.N;
+    args.out = static_cast<char*>(out.mutable_raw()) + args.first_element * size_bytes(out.dtype());
     args.out_dtype = out.dtype();
     args.out_row_stride = order.N;
     args.k_per_leaf = order.k_per_leaf;

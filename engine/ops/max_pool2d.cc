@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/autograd/execution.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/pooling.h"
 
@@ -11,14 +12,14 @@ namespace {
 Tensors forward(const OpCall& call) {
   const Tensor x = call.inputs[0].contiguous();
   Tensor y = Tensor::empty(pool_output_shape(call), x.dtype());
-  max_pool2d(pool_shape(call), x.dtype(), x.raw(), y.mutable_raw());
+  max_pool2d(pool_shape(call), x.dtype(), x.raw(), y.mutable_raw(), pieces_of(y));
   return {y};
 }
 
 Tensors backward(const OpGradCall& grad) {
   const Tensor x = grad.call.inputs[0].contiguous(), dy = grad.grad_output.contiguous();
   Tensor dx = Tensor::empty(x.shape(), x.dtype());
-  max_pool2d_backward(pool_shape(grad.call), x.dtype(), x.raw(), dy.raw(), dx.mutable_raw());
+  max_pool2d_backward(pool_shape(grad.call), x.dtype(), x.raw(), dy.raw(), dx.mutable_raw(), pieces_of(dx));
   return {dx};
 }
 

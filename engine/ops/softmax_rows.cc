@@ -13,7 +13,7 @@ Tensors forward(const SoftmaxOp& op, const OpCall& call) {
   const RowView view(call);
   const Tensor x = view.to_rows(call.inputs[0]);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
-  (view.kernel(x.dtype()).*op.forward)(x.raw(), y.mutable_raw());
+  (view.kernel(y).*op.forward)(x.raw(), y.mutable_raw());
   return {view.from_rows(y)};
 }
 
@@ -21,7 +21,7 @@ Tensors backward(const SoftmaxOp& op, const OpGradCall& grad) {
   const RowView view(grad.call);
   const Tensor dy = view.to_rows(grad.grad_output), y = view.to_rows(grad.outputs[0]);
   Tensor dx = Tensor::empty(y.shape(), y.dtype());
-  (view.kernel(y.dtype()).*op.gradient)(dy.raw(), y.raw(), dx.mutable_raw());
+  (view.kernel(dx).*op.gradient)(dy.raw(), y.raw(), dx.mutable_raw());
   return {view.from_rows(dx)};
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "engine/autograd/execution.h"
 #include "engine/autograd/op.h"
 #include "engine/kernels/softmax.h"
 #include "engine/numerics/sum.h"
@@ -45,8 +46,9 @@ class RowView {
   Tensor to_rows(const Tensor& x) const { return x.transpose(axis_, last_).contiguous(); }
   Tensor from_rows(const Tensor& rows) const { return rows.transpose(axis_, last_).contiguous(); }
 
-  SoftmaxRows kernel(Dtype dtype) const {
-    return {dtype, columns() == 0 ? 0 : element_count(shape_) / columns(), columns()};
+  // The rows of a result to be written.
+  SoftmaxRows kernel(const Tensor& rows) const {
+    return {rows.dtype(), columns() == 0 ? 0 : rows.size() / columns(), columns(), pieces_of(rows)};
   }
 
  private:

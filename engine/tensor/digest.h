@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "engine/base/digest.h"
+#include "engine/base/result_pieces.h"
+#include "engine/tensor/block_digest.h"
 #include "engine/tensor/tensor.h"
 
 namespace faultline {
@@ -49,6 +52,34 @@ class DigestBlocks {
   std::vector<Digest> digests_;
   int64_t size_bytes_ = 0;
   int64_t shares_ = 1;  // at most: of the blocks among threads
+};
+
+// The digest of a result, taken of its pieces as they are written. It can be used again and then takes no memory anew.
+class ResultDigest : public ResultPieces {
+ public:
+  // Starts anew, before the elements are written. The result is contiguous.
+  void begin(const Tensor& result);
+
+  // Whether a tensor is the result that was begun: it, not another one in the same memory.
+  bool is_of(const Tensor& tensor) const;
+
+  void written(int64_t begin, int64_t end, const void* elements) override;
+
+  // The digest of the result, now that it is written. What was not shown is read again, on all threads.
+  Digest end(const Tensor& result);
+
+ private:
+  int64_t block_bytes(int64_t block) const {
+    return std::min(kBlockBytes, size_bytes_ - block * kBlockBytes);
+  }
+
+  std::weak_ptr<const std::byte> storage_;
+  const void* data_ = nullptr;
+  Dtype dtype_ = Dtype::kF32;
+  int64_t size_bytes_ = 0, count_ = 0;
+  std::deque<BlockDigest> blocks_;  // the first count_ are in use
+  std::vector<Digest> parts_;       // the header and the blocks
+  std::vector<int64_t> missing_;    // blocks
 };
 
 }  // namespace faultline

@@ -19,12 +19,12 @@ class DigestQueue {
   class Promise {
    public:
     Promise() = default;  // of nothing
+    explicit Promise(const Digest& digest) : made_(true), digest_(digest) {}
     bool made() const { return made_; }
     Digest get() const;  // waits for it
 
    private:
     friend class DigestQueue;
-    explicit Promise(const Digest& digest) : made_(true), digest_(digest) {}
     Promise(std::shared_ptr<Job> job, size_t index) : made_(true), job_(std::move(job)), index_(index) {}
 
     bool made_ = false;

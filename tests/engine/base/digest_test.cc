@@ -1,5 +1,6 @@
 #include "engine/base/digest.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
@@ -40,6 +41,20 @@ TEST_CASE("digest: XXH3-128 gives the published values for every length class") 
   CHECK(sanity_digest(512) == "18d2d110dcc9bca1617e49599013cb6b");
   CHECK(sanity_digest(2048) == "f736557fd47073a5dd59e2c3a5f038e0");
   CHECK(sanity_digest(2240) == "ccb134fbfa7ce49d6e73a90539cf2948");
+}
+
+TEST_CASE("digest: bytes that come in parts have that of the whole, used again too") {
+  DigestStream stream;
+  for (const size_t size : {0, 1, 240, 241, 1024, 1025, 70000}) {
+    const std::vector<uint8_t> buffer = sanity_buffer(size);
+    for (const size_t part : {1, 63, 64, 1000, 1024, 100000}) {
+      stream.begin();
+      for (size_t begin = 0; begin < size; begin += part)
+        stream.add(buffer.data() + begin, std::min(part, size - begin));
+      CAPTURE(size, part);
+      CHECK(stream.end() == digest_bytes(buffer.data(), size));
+    }
+  }
 }
 
 TEST_CASE("digest: any flipped bit of a buffer changes it") {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/cpu.h"
+#include "engine/base/parallel.h"
 #include "engine/tensor/digest_queue.h"
 #include "engine/tensor/storage.h"
 #include "tests/support/threads.h"
@@ -112,6 +113,108 @@ TEST_CASE(
   }
   CHECK(digest(drawn({100, 300}, Dtype::kF64, 0).transpose(0, 1)) ==
         digest(drawn({100, 300}, Dtype::kF64, 0).transpose(0, 1).contiguous()));
+}
+
+// Shows elements [begin, end) from a copy, which then changes.
+void show(ResultDigest& digest, const Tensor& result, int64_t begin, int64_t end) {
+  const auto size = size_bytes(result.dtype());
+  const auto* const from = static_cast<const std::byte*>(result.raw());
+  std::vector<std::byte> piece(from + begin * size, from + end * size);
+  digest.written(begin, end, piece.data());
+  std::fill(piece.begin(), piece.end(), std::byte{0x55});
+}
+
+TEST_CASE(
+    "result digest: however the pieces are cut, it is the digest of the whole, on every instruction set") {
+  const Threads threads(GENERATE(1, 3));
+  ResultDigest of_pieces;
+  for (const std::string& set : instruction_sets()) {
+    set_instruction_set(set);
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kF64, Dtype::kI32}) {
+      for (const int64_t count : {int64_t{1}, int64_t{60}, int64_t{16384}, int64_t{40007}, int64_t{65536}}) {
+        const Tensor result = drawn({count}, dtype, 3);
+        const Digest expected = digest(result);
+        for (const int64_t piece : {1, 7, 16, 32, 100, 256, 1024, 5000, 16384, 100000}) {
+          if (count / piece > 5000) continue;
+          of_pieces.begin(result);
+          for (int64_t begin = 0; begin < count; begin += piece)
+            show(of_pieces, result, begin, std::min(begin + piece, count));
+          CAPTURE(set, name(dtype), count, piece);
+          CHECK(of_pieces.end(result) == expected);
+        }
+      }
+    }
+    set_instruction_set("");
+  }
+}
+
+TEST_CASE("result digest: pieces that never come, or come in another order, are read again") {
+  const Threads threads(GENERATE(1, 2, 3, 8));
+  const Tensor result = drawn({300, 512}, Dtype::kF32, 1);
+  const Digest expected = digest(result);
+  ResultDigest of_pieces;
+  of_pieces.begin(result);
+  CHECK(of_pieces.end(result) == expected);
+  for (const int64_t step : {1, 7, 11, 299}) {  // rows, in steps that meet each once
+    for (const int64_t most : {10, 299, 300}) {
+      of_pieces.begin(result);
+      for (int64_t i = 0; i < most; ++i) {
+        const int64_t row = i * step % 300;
+        show(of_pieces, result, row * 512, row * 512 + 512);
+      }
+      CAPTURE(step, most);
+      CHECK(of_pieces.end(result) == expected);
+    }
+  }
+}
+
+TEST_CASE("result digest: threads that write rows of the same blocks at once") {
+  const Threads threads(GENERATE(2, 3, 8));
+  const Tensor result = drawn({4096, 64}, Dtype::kF32, 1);
+  const Digest expected = digest(result);
+  ResultDigest of_pieces;
+  for (int round = 0; round < 20; ++round) {
+    of_pieces.begin(result);
+    parallel_for("test", 4096, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t row = i % 64 * 64 + i / 64;  // so that all threads are in every block
+        of_pieces.written(row * 64, row * 64 + 64, result.data<float>() + row * 64);
+      }
+    });
+    CHECK(of_pieces.end(result) == expected);
+  }
+}
+
+TEST_CASE("result digest: a NaN of any sign and payload in any piece is the canonical one") {
+  Tensor result = drawn({20000}, Dtype::kF32, 1);
+  ResultDigest of_pieces;
+  for (const int64_t nan : {0, 15, 4095, 16384, 19999}) {
+    Tensor with_nan = result.clone();
+    static_cast<uint32_t*>(with_nan.mutable_raw())[nan] = 0xffc00001;
+    of_pieces.begin(with_nan);
+    for (int64_t begin = 0; begin < 20000; begin += 1600)
+      show(of_pieces, with_nan, begin, std::min<int64_t>(begin + 1600, 20000));
+    const Digest expected = of_pieces.end(with_nan);
+    with_nan.set(nan, std::nan(""));
+    CAPTURE(nan);
+    CHECK(expected == digest(with_nan));
+    CHECK(expected != digest(result));
+  }
+}
+
+TEST_CASE("result digest: another tensor in the same memory is not the one that was begun") {
+  ResultDigest of_pieces;
+  Tensor result = Tensor::empty({1000}, Dtype::kF32);
+  const void* const memory = result.raw();
+  of_pieces.begin(result);
+  CHECK(of_pieces.is_of(result));
+  CHECK(of_pieces.is_of(result.reshape({10, 100})));
+  CHECK_FALSE(of_pieces.is_of(result.slice(0, 0, 500)));
+  CHECK_FALSE(of_pieces.is_of(result.reshape({10, 100}).transpose(0, 1)));
+  result = Tensor();
+  result = Tensor::empty({1000}, Dtype::kF32);
+  REQUIRE(result.raw() == memory);
+  CHECK_FALSE(of_pieces.is_of(result));
 }
 
 TEST_CASE("digest queue: promises are kept, in any order, whether or not the tensor still is") {

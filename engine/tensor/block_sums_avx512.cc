@@ -1,6 +1,6 @@
 // XXH3 on vectors of 512 bits, which look for NaNs on their way. A file of its own, compiled for AVX-512: it must
 // define no function that another file may define too.
-#include "engine/tensor/digest_block.h"
+#include "engine/tensor/block_sums.h"
 
 #if defined(__x86_64__)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -12,7 +12,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-static_assert(XXH_VECTOR == XXH_AVX512);
+static_assert(XXH_VECTOR == XXH_AVX512 && XXH_STRIPE_LEN == faultline::kStripeBytes);
 
 namespace faultline {
 namespace {
@@ -57,7 +57,7 @@ class NanSearch {
   __m512i largest_ = _mm512_setzero_si512();           // magnitudes of the narrow formats
 };
 
-constexpr size_t kSecretBytes = sizeof(XXH3_kSecret), kStripe = XXH_STRIPE_LEN,
+constexpr size_t kSecretBytes = sizeof(XXH3_kSecret), kStripe = kStripeBytes,
                  kStripesPerScramble = (kSecretBytes - kStripe) / XXH_SECRET_CONSUME_RATE,
                  kScrambleBytes = kStripesPerScramble * kStripe;
 
@@ -88,7 +88,7 @@ XXH_FORCE_INLINE __m512i add_stripe(__m512i sums, NanSearch<Bits>& nans, const u
 
 // What lies between two scrambles. The two vector ports bound the loop, so it works for two stripes at once where that
 // saves an instruction, and swaps words only after it has added them up.
-template <class Bits>
+template <class Bits, bool kAsks>
 XXH_FORCE_INLINE __m512i add_stripes(__m512i sums, NanSearch<Bits>& nans, const uint8_t* bytes) {
   // Bytes from here to what is asked for: into the first cache, because a Zen 5 reads a quarter slower from the third one
   // where it is asked for into the second.
@@ -98,8 +98,10 @@ XXH_FORCE_INLINE __m512i add_stripes(__m512i sums, NanSearch<Bits>& nans, const 
   for (size_t i = 0; i < kStripesPerScramble; i += 2) {
     const uint8_t* const pair = bytes + i * kStripe;
     const uint8_t* const secret = XXH3_kSecret + i * XXH_SECRET_CONSUME_RATE;
-    _mm_prefetch(reinterpret_cast<const char*>(pair + kAhead), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(pair + kAhead + kStripe), _MM_HINT_T0);
+    if constexpr (kAsks) {
+      _mm_prefetch(reinterpret_cast<const char*>(pair + kAhead), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(pair + kAhead + kStripe), _MM_HINT_T0);
+    }
     const __m512i a = load_once(pair), b = load_once(pair + kStripe);
     nans.see(a, b, i / 2);
     words = _mm512_add_epi64(words, _mm512_add_epi64(a, b));
@@ -109,46 +111,68 @@ XXH_FORCE_INLINE __m512i add_stripes(__m512i sums, NanSearch<Bits>& nans, const 
   return _mm512_add_epi64(sums, in_pairs_swapped(words));
 }
 
-// As XXH3_hashLong_internal_loop of xxhash.h.
-template <class Bits>
-XXH_FORCE_INLINE __m512i add_block(NanSearch<Bits>& nans, const uint8_t* block, size_t size_bytes) {
-  const uint64_t start[] = XXH3_INIT_ACC;
-  __m512i sums = _mm512_loadu_si512(start);
-  const uint8_t* const last = block + size_bytes - kStripe;
-  for (; block + kScrambleBytes < last + kStripe; block += kScrambleBytes) {
-    sums = add_stripes<Bits>(sums, nans, block);
-    XXH3_scrambleAcc(&sums, XXH3_kSecret + kSecretBytes - kStripe);
-  }
-  for (const uint8_t* secret = XXH3_kSecret; block < last; block += kStripe) {
-    sums = add_stripe<Bits>(sums, nans, block, secret);
-    secret += XXH_SECRET_CONSUME_RATE;
-  }
-  return add_stripe<Bits>(sums, nans, last, XXH3_kSecret + kSecretBytes - kStripe - XXH_SECRET_LASTACC_START);
+XXH_FORCE_INLINE __m512i scrambled(__m512i sums) {
+  XXH3_scrambleAcc(&sums, XXH3_kSecret + kSecretBytes - kStripe);
+  return sums;
+}
+
+// Bytes [begin, end) of a block. As XXH3_hashLong_internal_loop of xxhash.h: the last stripe of a block ends with it,
+// and so may begin within the one before.
+template <class Bits, bool kAsks>
+XXH_FORCE_INLINE __m512i add_part(__m512i sums, NanSearch<Bits>& nans, const uint8_t* bytes, size_t begin,
+                                  size_t end, size_t block_bytes) {
+  const size_t last = (end < block_bytes ? end : block_bytes - 1) / kStripe;
+  size_t i = begin / kStripe;
+  const auto add_one = [&] {
+    const size_t in_turn = i % kStripesPerScramble;
+    sums = add_stripe<Bits>(sums, nans, bytes + i * kStripe - begin,
+                            XXH3_kSecret + in_turn * XXH_SECRET_CONSUME_RATE);
+    if (++i % kStripesPerScramble == 0) sums = scrambled(sums);
+  };
+  while (i % kStripesPerScramble != 0 && i < last) add_one();
+  for (; i + kStripesPerScramble <= last; i += kStripesPerScramble)
+    sums = scrambled(add_stripes<Bits, kAsks>(sums, nans, bytes + i * kStripe - begin));
+  while (i < last) add_one();
+  if (end < block_bytes) return sums;
+  return add_stripe<Bits>(sums, nans, bytes + (end - kStripe - begin),
+                          XXH3_kSecret + kSecretBytes - kStripe - XXH_SECRET_LASTACC_START);
 }
 
 }  // namespace
 
-// As XXH3_hashLong_128b_internal of xxhash.h.
 template <class Bits>
-bool digest_block_avx512(const void* block, size_t size_bytes, Bits infinity, Digest& digest) {
-  static_assert(kSmallestVectorBlock == XXH3_MIDSIZE_MAX + 1);
+bool add_to_block_avx512(BlockSums& block, const void* bytes, size_t begin, size_t end, size_t block_bytes,
+                         Bits infinity) {
+  constexpr uint64_t kStart[] = XXH3_INIT_ACC;
   NanSearch<Bits> nans;
-  uint64_t sums[XXH_ACC_NB];
-  _mm512_storeu_si512(sums, add_block<Bits>(nans, static_cast<const uint8_t*>(block), size_bytes));
-  const uint8_t* const end_of_secret = XXH3_kSecret + kSecretBytes;
-  const XXH128_hash_t hash = {
-      XXH3_mergeAccs(sums, XXH3_kSecret + XXH_SECRET_MERGEACCS_START, size_bytes * XXH_PRIME64_1),
-      XXH3_mergeAccs(sums, end_of_secret - sizeof(sums) - XXH_SECRET_MERGEACCS_START,
-                     ~(size_bytes * XXH_PRIME64_2))};
-  static_assert(sizeof(Digest) == sizeof(XXH128_canonical_t));
-  XXH128_canonicalFromHash(reinterpret_cast<XXH128_canonical_t*>(&digest), hash);
+  const __m512i sums = _mm512_loadu_si512(begin == 0 ? kStart : block.words);
+  const auto* const part = static_cast<const uint8_t*>(bytes);
+  // A whole block may lie anywhere, smaller parts are in the first cache.
+  _mm512_storeu_si512(block.words, begin == 0 && end == block_bytes
+                                       ? add_part<Bits, true>(sums, nans, part, 0, block_bytes, block_bytes)
+                                       : add_part<Bits, false>(sums, nans, part, begin, end, block_bytes));
   return nans.found(infinity);
 }
 
-template bool digest_block_avx512(const void*, size_t, uint8_t, Digest&);
-template bool digest_block_avx512(const void*, size_t, uint16_t, Digest&);
-template bool digest_block_avx512(const void*, size_t, uint32_t, Digest&);
-template bool digest_block_avx512(const void*, size_t, uint64_t, Digest&);
+// As XXH3_hashLong_128b_internal of xxhash.h.
+Digest end_block_avx512(const BlockSums& block, size_t size_bytes) {
+  static_assert(kSmallestVectorBlock == XXH3_MIDSIZE_MAX + 1);
+  const uint64_t* const sums = block.words;
+  const uint8_t* const end_of_secret = XXH3_kSecret + kSecretBytes;
+  const XXH128_hash_t hash = {
+      XXH3_mergeAccs(sums, XXH3_kSecret + XXH_SECRET_MERGEACCS_START, size_bytes * XXH_PRIME64_1),
+      XXH3_mergeAccs(sums, end_of_secret - sizeof(block) - XXH_SECRET_MERGEACCS_START,
+                     ~(size_bytes * XXH_PRIME64_2))};
+  Digest digest;
+  static_assert(sizeof(digest) == sizeof(XXH128_canonical_t));
+  XXH128_canonicalFromHash(reinterpret_cast<XXH128_canonical_t*>(&digest), hash);
+  return digest;
+}
+
+template bool add_to_block_avx512(BlockSums&, const void*, size_t, size_t, size_t, uint8_t);
+template bool add_to_block_avx512(BlockSums&, const void*, size_t, size_t, size_t, uint16_t);
+template bool add_to_block_avx512(BlockSums&, const void*, size_t, size_t, size_t, uint32_t);
+template bool add_to_block_avx512(BlockSums&, const void*, size_t, size_t, size_t, uint64_t);
 
 }  // namespace faultline
 #endif
