@@ -64,7 +64,6 @@ void DigestObserver::begin_step(const std::vector<Entry>& leaves, Promises& dige
   digests_.swap(digests);
   digests.clear();
   outputs_named_ = 0;
-  results_begun_ = 0;
 }
 
 void DigestObserver::add_leaf(const Entry& leaf) {

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "engine/base/cpu.h"
 #include "engine/base/error.h"
@@ -132,6 +133,24 @@ TEST_CASE("contract: what a product shows on any unit is what it holds") {
     }
   }
   SUCCEED();
+}
+
+// A convolution of many samples is computed anew, otherwise, where a sum underflows to -0.
+TEST_CASE("contract: what a convolution shows is what it holds where products underflow") {
+  const RestoreExecution restore;
+  const OpDef& op = Registry<OpDef>::instance().find("conv2d");
+  for (const int count : {1, 2}) {
+    set_threads(count);
+    const ShownPieces shown;
+    const Tensor y =
+        op.forward({{Tensor::full({64, 6, 8, 8}, Dtype::kF32, 1e-30),
+                     Tensor::full({4, 6, 5, 5}, Dtype::kF32, -1e-30), Tensor()},
+                    {{"stride", std::vector<int64_t>{1, 1}}, {"padding", std::vector<int64_t>{2, 2}}},
+                    {}})[0];
+    CHECK(std::signbit(y.at(0)));
+    CHECK(shown.difference().value_or("") == "");
+    CHECK(shown.shown_of(y) == y.size());
+  }
 }
 
 TEST_CASE("contract: large results are shown to the last element") {
