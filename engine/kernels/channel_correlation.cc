@@ -27,6 +27,7 @@ class ChannelCorrelation {
         stride_(ceil_div(c.M, registers_.columns) * registers_.columns),
         row_tile_(std::clamp<int64_t>(kTileElements / stride_ / c.cols, 1, c.rows)),
         row_tiles_(ceil_div(c.rows, row_tile_)),
+        stored_(c, 1),
         weights_(stride_ * c.K()) {
     for (int64_t r = 0; r < row_tile_; ++r) {
       for (int64_t i = 0; i < c.cols; ++i) position_.push_back(r * layout_.width + i);
@@ -132,7 +133,7 @@ class ChannelCorrelation {
       for (int64_t m = 0; m < c_.M; ++m)
         store_rows(c_, sample, m, row(tile), rows(tile), c_.cols, turned.data() + m * positions);
     }
-    show_channels(c_, sample, rows(tile), 0, c_.M);
+    stored_.add(rows(tile), sample, 0, 0, c_.M);
   }
 
   const Correlation& c_;
@@ -142,6 +143,7 @@ class ChannelCorrelation {
   int64_t stride_;  // of a position in a tile
   int64_t row_tile_, row_tiles_;
   std::vector<int64_t> position_;  // of each output of a tile, in a plane
+  StoredRows<float> stored_;
   Scratch weights_;
 };
 

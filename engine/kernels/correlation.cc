@@ -29,6 +29,7 @@ class ChainCorrelation {
     panel_tile_ = std::clamp<int64_t>(kTileElements / stride_ / registers_.rows, 1, panels_.count);
     row_tiles_ = ceil_div(c.rows, row_tile_);
     panel_tiles_ = ceil_div(panels_.count, panel_tile_);
+    stored_.emplace(c, panel_tiles_);
     pack_weights();
   }
 
@@ -94,7 +95,7 @@ class ChainCorrelation {
       store_rows(c_, sample + tile.sample, m, tile.row, tile.rows, layout_.width,
                  values + (m - first) * stride_);
     }
-    show_channels(c_, sample + tile.sample, tile.rows, first, last);
+    stored_->add(tile.rows, sample + tile.sample, tile.first_panel / panel_tile_, first, last);
   }
 
   const Correlation& c_;
@@ -103,6 +104,7 @@ class ChainCorrelation {
   RowPanels panels_;
   int64_t row_tile_, panel_tile_, row_tiles_, panel_tiles_;
   int64_t stride_;  // of a channel in a tile
+  std::optional<StoredRows<float>> stored_;
   Scratch packed_;
 };
 

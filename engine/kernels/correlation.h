@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -36,11 +37,27 @@ inline void store_rows(const Correlation& c, int64_t sample, int64_t m, int64_t 
   store_rows(c.out, c.cols, sample, m, row, rows, stride, values);
 }
 
-// Shows channels [first, last) of a sample once so many rows of them are stored, if that is all of them.
+// Shows each part of each sample, so many neighbouring channels, to who looks at pieces once all its rows are stored.
 template <class T>
-void show_channels(const CorrelationOf<T>& c, int64_t sample, int64_t rows, int64_t first, int64_t last) {
-  if (rows == c.rows) show_channels(c.out, c.rows, c.cols, sample, first, last);
-}
+class StoredRows {
+ public:
+  StoredRows(const CorrelationOf<T>& c, int64_t parts_of_sample)
+      : c_(c), parts_(parts_of_sample), rows_(is_dense(c) && c.out.array.pieces ? c.layout.N * parts_ : 0) {}
+
+  // So many more rows of channels [first, last) are stored; from any thread.
+  void add(int64_t rows, int64_t sample, int64_t part, int64_t first, int64_t last) const {
+    if (rows_.empty() || (rows_[sample * parts_ + part] += rows) < c_.rows) return;
+    show_channels(c_.out, sample, first, last);
+  }
+
+ private:
+  // Else elements of other residues lie between.
+  static bool is_dense(const CorrelationOf<T>& c) { return c.out.channel == c.rows * c.cols; }
+
+  const CorrelationOf<T>& c_;
+  int64_t parts_;
+  mutable std::vector<std::atomic<int64_t>> rows_;
+};
 
 // Computes the correlation in chains of fma, under the name `kernel` in threads_used().
 void correlate_chains(const char* kernel, const Correlation& correlation, const PlaneSource& source,

@@ -29,9 +29,7 @@ void store_rows(const ImageOut& out, int64_t cols, int64_t sample, int64_t m, in
   });
 }
 
-void show_channels(const ImageOut& out, int64_t rows, int64_t cols, int64_t sample, int64_t first,
-                   int64_t last) {
-  if (!out.array.pieces || out.channel != rows * cols) return;  // those of other residues lie between
+void show_channels(const ImageOut& out, int64_t sample, int64_t first, int64_t last) {
   const int64_t begin = out.first + sample * out.sample + first * out.channel;
   out.array.pieces->written(begin, begin + (last - first) * out.channel,
                             static_cast<const char*>(out.array.data) + begin * size_bytes(out.array.dtype));

@@ -17,8 +17,7 @@ struct ImageOut {
 void store_rows(const ImageOut& out, int64_t cols, int64_t sample, int64_t channel, int64_t row, int64_t rows,
                 int64_t stride, float* values);
 
-// Shows channels [first, last) of a sample, of which all `rows` of `cols` are there, to who looks at pieces.
-void show_channels(const ImageOut& out, int64_t rows, int64_t cols, int64_t sample, int64_t first,
-                   int64_t last);
+// Shows channels [first, last) of a sample, which lie one behind the other, to who looks at pieces.
+void show_channels(const ImageOut& out, int64_t sample, int64_t first, int64_t last);
 
 }  // namespace faultline

@@ -25,6 +25,7 @@ class TileCorrelation {
         row_tile_(std::clamp<int64_t>(most_positions() / width_, 1, c.rows)),
         row_tiles_(ceil_div(c.rows, row_tile_)),
         stride_(round_to_unit_block(row_tile_ * width_) + kApart),
+        stored_(c, 1),
         weights_(pack_weights(kernel, plan)) {}
 
   void run(const char* kernel, const KPlan& plan, const KFormats& formats) const {
@@ -37,7 +38,7 @@ class TileCorrelation {
       for (int64_t m = 0; m < c_.M; ++m) {
         store_rows(c_.out, c_.cols, tile / row_tiles_, m, row(tile), rows(tile), width_, sums + m * stride_);
       }
-      show_channels(c_, tile / row_tiles_, rows(tile), 0, c_.M);
+      stored_.add(rows(tile), tile / row_tiles_, 0, 0, c_.M);
     };
     run_tiled_sum(sum);
   }
@@ -73,6 +74,7 @@ class TileCorrelation {
   const UnitTiles& tiles_;
   int64_t width_, row_tile_, row_tiles_;
   int64_t stride_;  // of a channel in a tile
+  StoredRows<Bf16> stored_;
   PackedOperand weights_;
 };
 

@@ -36,7 +36,8 @@ class UnitCorrelation {
         image_(images.data()),
         group_(images.group()),
         row_(c.cols * group_),
-        weights_(c.M * c.K()) {
+        weights_(c.M * c.K()),
+        stored_(c, 1) {
     const int64_t K = c.K();
     for (int64_t i = 0; i < c.M * K; ++i) {
       weights_[i] = c.weights[i / K * c.weight_row + c.weight_step[i % K]];
@@ -125,7 +126,7 @@ class UnitCorrelation {
         store_rows(c_, sample(n) + i, m, row(n), rows, c_.cols, line + i * positions);
       }
     }
-    for (int64_t i = 0; i < group_; ++i) show_channels(c_, sample(n) + i, rows, 0, c_.M);
+    for (int64_t i = 0; i < group_; ++i) stored_.add(rows, sample(n) + i, 0, 0, c_.M);
   }
 
   const Correlation& c_;
@@ -134,6 +135,7 @@ class UnitCorrelation {
   int64_t group_, row_;
   std::vector<float> weights_;
   std::vector<int64_t> steps_;
+  StoredRows<float> stored_;
 };
 
 }  // namespace
