@@ -3,6 +3,9 @@
 // Run: bazel run //bench:gemm [-- --benchmark_filter=2000x64x576]
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <list>
+
 #include "bench/check.h"
 #include "bench/fma_peak.h"
 #include "bench/peers/peer.h"
@@ -48,6 +51,9 @@ void split_product(const Gemm& g, Floats& partial) {
   }
 }
 
+// Multiply-adds of all pairs, so that a neighbour does not meet all pairs of a small product.
+constexpr int64_t kOperationsInPairs = 250'000'000'000;
+
 // What the order of k costs a weight gradient, few outputs and a long k, on two threads.
 void compare_order(Suite& suite, const Shape& shape) {
   const auto [m, n, k] = shape;
@@ -66,10 +72,20 @@ void compare_order(Suite& suite, const Shape& shape) {
   const Floats whole = c;
   split_product(gemm, partial);
   check_sums(name, k, whole, c, magnitude);
-  const auto split = [&] { split_product(gemm, partial); };
-  const auto ours = [&] { our_product(gemm); };
+  // Where operands lie decides more than the order does: those of each making lie elsewhere.
+  struct Making {
+    Floats a, b, c, partial;
+  };
+  std::list<Making> makings;
+  const auto make = [&](void (*multiply)(const Gemm&, Floats&)) -> Suite::Work {
+    Making& at = makings.emplace_back(Making{a, b, c, partial});
+    const Gemm product{m, n, k, true, false, at.a.data(), at.b.data(), at.c.data()};
+    return [=, &at] { multiply(product, at.partial); };
+  };
+  const int64_t pairs = std::clamp<int64_t>(kOperationsInPairs / (m * n * k), 1000, 20000);
   suite.compare_pairs(
-      name, 2, [&] { return split; }, [&] { return ours; }, 1000);
+      name, 2, [&] { return make(split_product); },
+      [&] { return make([](const Gemm& g, Floats&) { our_product(g); }); }, static_cast<int>(pairs));
 }
 
 // One shape in one storage order. Each peer's result is compared with ours before it is timed.

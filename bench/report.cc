@@ -32,6 +32,15 @@ struct Request {
   std::string command = "bazel run //bench:report";
 };
 
+std::string help() {
+  return fmt::format(
+      "report [PROGRAM...] [--out=FOLDER] [--patience=SECONDS] [--instruction_set=SET] [OPTION...]\n"
+      "  Runs benchmarks, all of them if none is named: {}.\n"
+      "  Writes bench.html and bench.json into FOLDER, else into faultline-bench.\n"
+      "  OPTION is one of Google Benchmark's, as `bazel run //bench:gemm -- --help` lists them.",
+      join(kPrograms, ", "));
+}
+
 Request parse(int argc, char** argv) {
   Request request;
   if (argc > 1) request.command += " --";
@@ -80,6 +89,10 @@ Json measured(const std::string& program, const Request& request) {
 }
 
 int run(int argc, char** argv) {
+  if (std::any_of(argv + 1, argv + argc, [](const char* word) { return std::string(word) == "--help"; })) {
+    std::cout << help() << std::endl;
+    return 0;
+  }
   const Request request = parse(argc, argv);
   fs::create_directories(request.folder);
   Json results = Json::array();

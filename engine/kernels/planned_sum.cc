@@ -74,12 +74,17 @@ void run_tiles_and_ranges(const TiledSum& sum) {
     const int64_t count = std::min(most, all - first), items = sum.tiles * count;
     parallel_for(sum.kernel, items, thread_grain(items, sum.work * count / all),
                  [&](int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     const int64_t tile = i / count, r = first + i % count;
-                     const bool next = added[tile] == r;
-                     float* const values = next ? sums.data() + tile * n : results.data() + i * n;
-                     sum.chain(tile, ranges[r], next && r > 0, values);
-                     if (next) added[tile] = r + 1;
+                   // It looks at what is added once: as often as that is written its line would cross to others.
+                   for (int64_t i = begin, last; i < end; i = last) {
+                     const int64_t tile = i / count;
+                     last = std::min(end, (tile + 1) * count);
+                     const bool next = added[tile] == first + i % count;
+                     for (int64_t item = i; item < last; ++item) {
+                       const int64_t r = first + item % count;
+                       float* const values = next ? sums.data() + tile * n : results.data() + item * n;
+                       sum.chain(tile, ranges[r], next && r > 0, values);
+                     }
+                     if (next) added[tile] = first + (last - 1) % count + 1;
                    }
                  });
     for (int64_t tile = 0; tile < sum.tiles; ++tile) {
