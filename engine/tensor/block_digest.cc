@@ -61,7 +61,7 @@ bool has_nan(const Bits* bits, int64_t count) {
   return largest > P::kInfinity;
 }
 
-bool goes_on_vectors(size_t size_bytes) {
+bool goes_on_vectors([[maybe_unused]] size_t size_bytes) {
 #if defined(__x86_64__)
   return size_bytes >= kSmallestVectorBlock && kernels_use_avx512();
 #else

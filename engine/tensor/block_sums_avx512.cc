@@ -58,8 +58,7 @@ class NanSearch {
 };
 
 constexpr size_t kSecretBytes = sizeof(XXH3_kSecret), kStripe = kStripeBytes,
-                 kStripesPerScramble = (kSecretBytes - kStripe) / XXH_SECRET_CONSUME_RATE,
-                 kScrambleBytes = kStripesPerScramble * kStripe;
+                 kStripesPerScramble = (kSecretBytes - kStripe) / XXH_SECRET_CONSUME_RATE;
 
 // A stripe in a register: gcc would load it anew for each use, and loads would bound the loop.
 XXH_FORCE_INLINE __m512i load_once(const uint8_t* bytes) {
