@@ -15,8 +15,8 @@ namespace faultline::harness {
 // Name of an op's output as people say it: "conv2", "conv2/dw", "bn1/output1".
 std::string output_name(const OpDef& op, const std::string& name, bool backward, size_t index);
 
-// Digests every output of every op of a step as it appears, a large one piece by piece. What an op hands on as the op before it gave it is digested
-// once if it is large; so is what the optimizer gives and the next step starts from.
+// Digests every output of every op of a step as it appears, a large one piece by piece. What an op hands on as the op
+// before it gave it is digested once if it is large; so is what the optimizer gives and the next step starts from.
 class DigestObserver : public Observer {
  public:
   using Promises = std::vector<DigestQueue::Promise>;

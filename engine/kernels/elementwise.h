@@ -29,6 +29,17 @@ constexpr int64_t kElementwiseGrain = 16384;
 // Rows of so many elements for which it is.
 inline int64_t row_grain(int64_t elements) { return kElementwiseGrain / std::max<int64_t>(elements, 1) + 1; }
 
+// Calls write(row) for each of the rows of a result.
+template <class Write>
+void write_rows(const char* kernel, int64_t rows, const ResultItem& row, const void* result,
+                ResultPieces* pieces, const Write& write) {
+  parallel_for(kernel, rows, row_grain(row.elements), [&](int64_t begin, int64_t end) {
+    write_in_pieces(pieces, result, row, begin, end, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) write(i);
+    });
+  });
+}
+
 // Calls run(row) for each of the rows.
 template <class Run>
 void parallel_for_rows(const char* kernel, int64_t rows, int64_t elements, const Run& run) {

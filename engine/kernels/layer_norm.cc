@@ -77,25 +77,18 @@ namespace {
 HWY_EXPORT(forward_row);
 HWY_EXPORT(backward_row);
 
-void write_rows(const LayerNormShape& shape, const void* result, ResultPieces* pieces, const auto& write) {
-  parallel_for("layer_norm", shape.rows, row_grain(shape.n), [&](int64_t begin, int64_t end) {
-    write_in_pieces(pieces, result, {shape.n, size_bytes(shape.dtype)}, begin, end,
-                    [&](int64_t first, int64_t last) {
-                      for (int64_t row = first; row < last; ++row) write(row);
-                    });
-  });
-}
+ResultItem row_of(const LayerNormShape& shape) { return {shape.n, size_bytes(shape.dtype)}; }
 
 }  // namespace
 
 void layer_norm_forward(const LayerNormShape& shape, const LayerNormForward& call) {
-  write_rows(shape, call.y, call.y_pieces, [&](int64_t row) {
+  write_rows("layer_norm", shape.rows, row_of(shape), call.y, call.y_pieces, [&](int64_t row) {
     HWY_DYNAMIC_DISPATCH(forward_row)(shape, row, call);
   });
 }
 
 void layer_norm_backward(const LayerNormShape& shape, const LayerNormBackward& call) {
-  write_rows(shape, call.dx, call.dx_pieces, [&](int64_t row) {
+  write_rows("layer_norm", shape.rows, row_of(shape), call.dx, call.dx_pieces, [&](int64_t row) {
     HWY_DYNAMIC_DISPATCH(backward_row)(shape, row, call);
   });
 }

@@ -23,12 +23,7 @@ namespace {
 // Calls body(row) for every row of a result.
 template <class T, class Body>
 void ForRows(const char* kernel, const SoftmaxRows& shape, const T* result, Body body) {
-  const auto write = [&](int64_t begin, int64_t end) HWY_ATTR {
-    for (int64_t row = begin; row < end; ++row) body(row);
-  };
-  parallel_for(kernel, shape.rows, row_grain(shape.columns), [&](int64_t begin, int64_t end) {
-    write_in_pieces(shape.pieces, result, {shape.columns, sizeof(T)}, begin, end, write);
-  });
+  write_rows(kernel, shape.rows, {shape.columns, sizeof(T)}, result, shape.pieces, body);
 }
 
 // The larger one; a NaN if either is.

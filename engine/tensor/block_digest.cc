@@ -11,38 +11,25 @@ namespace faultline {
 namespace {
 
 // The unsigned integer of the element's width, the bits of its infinity and of its canonical NaN.
+template <class B, B infinity, B nan>
+struct PatternOf {
+  using Bits = B;
+  static constexpr Bits kInfinity = infinity, kNan = nan;
+};
 template <class T>
 struct Pattern;
 template <>
-struct Pattern<F16> {
-  using Bits = uint16_t;
-  static constexpr Bits kInfinity = 0x7c00, kNan = 0x7e00;
-};
+struct Pattern<F16> : PatternOf<uint16_t, 0x7c00, 0x7e00> {};
 template <>
-struct Pattern<Bf16> {
-  using Bits = uint16_t;
-  static constexpr Bits kInfinity = 0x7f80, kNan = 0x7fc0;
-};
+struct Pattern<Bf16> : PatternOf<uint16_t, 0x7f80, 0x7fc0> {};
 template <>
-struct Pattern<E4m3> {
-  using Bits = uint8_t;
-  static constexpr Bits kInfinity = 0x7e, kNan = 0x7f;  // no infinity: the largest value
-};
+struct Pattern<E4m3> : PatternOf<uint8_t, 0x7e, 0x7f> {};  // no infinity: the largest value
 template <>
-struct Pattern<E5m2> {
-  using Bits = uint8_t;
-  static constexpr Bits kInfinity = 0x7c, kNan = 0x7e;
-};
+struct Pattern<E5m2> : PatternOf<uint8_t, 0x7c, 0x7e> {};
 template <>
-struct Pattern<float> {
-  using Bits = uint32_t;
-  static constexpr Bits kInfinity = 0x7f800000, kNan = 0x7fc00000;
-};
+struct Pattern<float> : PatternOf<uint32_t, 0x7f800000, 0x7fc00000> {};
 template <>
-struct Pattern<double> {
-  using Bits = uint64_t;
-  static constexpr Bits kInfinity = 0x7ff0000000000000, kNan = 0x7ff8000000000000;
-};
+struct Pattern<double> : PatternOf<uint64_t, 0x7ff0000000000000, 0x7ff8000000000000> {};
 
 template <class Bits>
 Bits magnitude(Bits bits) {
